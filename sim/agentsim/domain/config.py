@@ -1,0 +1,274 @@
+"""`Config`: every setting of a run, frozen, checked when made, read strictly.
+
+Start with `load_config`. Settings of the engine have vLLM's own names; ``None`` there means vLLM
+0.32's server default for the GPU and model, which `agentsim.machine.system` fills in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from agentsim.domain.settings import check_known, merge, read_set, structured
+from agentsim.errors import ConfigError
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+SpeculativeMethod = Literal[
+    "none", "ngram", "draft_model", "eagle", "eagle3", "mtp", "medusa", "suffix"
+]
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of vLLM, under its names (config/scheduler.py, cache.py, parallel.py of 0.32).
+
+    Attributes
+    ----------
+    num_gpu_blocks : int or None
+        Overrides the KV capacity worked out from memory (`num_gpu_blocks_override`).
+    max_model_len : int or None
+        Longest prompt plus output in tokens; None: the model's; -1: the longest that fits.
+    policy : str
+        Order of the waiting queue (`--scheduling-policy`).
+    speculative_method, num_speculative_tokens : str, int
+        `--speculative-config`.
+    lone_prefill_exempt : bool
+        The long-prefill cap does not bind a request that is alone (0.32; not in early 2025).
+    free_queue : str
+        ``two-ended``: freed blocks without content are reused first (0.32); ``one-ended``: all go
+        to the tail (early 2025).
+    """
+
+    block_size: Count | None = None
+    num_gpu_blocks: Annotated[int, msgspec.Meta(ge=2)] | None = None
+    gpu_memory_utilization: Share | None = None
+    kv_cache_memory_bytes: Count | None = None
+    max_num_seqs: Count | None = None
+    max_num_active_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    max_model_len: Annotated[int, msgspec.Meta(ge=-1)] | None = None
+    enable_prefix_caching: bool = True
+    enable_chunked_prefill: bool = True
+    long_prefill_token_threshold: Natural = 0
+    long_prefill_token_threshold_adaptive: bool = False
+    policy: str = "fcfs"
+    watermark: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    scheduler_reserve_full_isl: bool = True
+    lone_prefill_exempt: bool = True
+    free_queue: Literal["two-ended", "one-ended"] = "two-ended"
+    async_scheduling: bool | None = None
+    tensor_parallel_size: Count = 1
+    dtype: Literal["auto", "bfloat16", "float16", "half"] = "auto"
+    quantization: str | None = None
+    kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
+    enforce_eager: bool = False
+    cudagraph_capture_sizes: tuple[Count, ...] | None = None
+    max_cudagraph_capture_size: Natural | None = None
+    performance_mode: Literal["balanced", "interactivity", "throughput"] = "balanced"
+    speculative_method: SpeculativeMethod = "none"
+    num_speculative_tokens: Natural = 0
+
+
+class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the sessions of a trace are run.
+
+    Attributes
+    ----------
+    num_agents : int or None
+        Sessions at work at a time; None: as the trace says, all of them.
+    ramp_s : float
+        Agent i starts at i * ramp_s seconds.
+    arrival : str
+        ``closed-loop``, ``recorded`` (the trace's start times) or ``poisson:RATE`` sessions/s.
+    tool_time_scale : float
+        Multiplies every wait.
+    tool_time : str
+        ``trace``; ``exponential`` or ``lognormal:SIGMA`` are drawn around the trace's value.
+    too_long : str
+        What happens to a prompt beyond `max_model_len`.
+    compact_tokens : int
+        What ``compact`` shortens a prompt to; 0: half of `max_model_len`.
+    shared_prefix_tokens : int
+        First tokens of every prompt taken as common to all sessions, for traces that do not say.
+    acceptance : float
+        Chance that a draft token is accepted, each alone.
+    """
+
+    num_agents: Count | None = None
+    ramp_s: NonNegative = 0.0
+    arrival: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(closed-loop|recorded|poisson:[0-9]*\.?[0-9]*[1-9][0-9]*(\.[0-9]*)?)$",
+            description="closed-loop, recorded or poisson:RATE (sessions a second, above 0)",
+        ),
+    ] = "closed-loop"
+    tool_time_scale: NonNegative = 1.0
+    tool_time: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=r"^(trace|exponential|lognormal:[0-9]*\.?[0-9]+)$",
+            description="trace, exponential or lognormal:SIGMA",
+        ),
+    ] = "trace"
+    too_long: Literal["refuse", "skip", "truncate", "compact"] = "refuse"
+    compact_tokens: Natural = 0
+    shared_prefix_tokens: Natural = 0
+    acceptance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Named factors of the step-time model that replace the defaults; docs/model.md explains them.
+
+    None: the default for the GPU and the weight format.
+    """
+
+    bandwidth_efficiency: Share | None = None
+    compute_efficiency: Share | None = None
+    power_efficiency: Share | None = None
+    attention_bandwidth_efficiency: Share | None = None
+    attention_compute_efficiency: Share | None = None
+    overlap_loss: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    format_bandwidth_ratio: Positive | None = None
+    format_compute_ratio: Positive | None = None
+    layer_overhead_s: NonNegative | None = None
+    step_overhead_s: NonNegative | None = None
+    sequence_overhead_s: NonNegative | None = None
+    piecewise_launch_s: NonNegative | None = None
+    eager_launch_s: NonNegative | None = None
+    scheduler_step_s: NonNegative | None = None
+    scheduler_sequence_s: NonNegative | None = None
+    allreduce_latency_s: NonNegative | None = None
+    link_efficiency: Share | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one run."""
+
+    gpu: str = "l4"
+    model: str = "qwen2.5-14b-awq"
+    seed: int = 0
+    engine: EngineConfig = EngineConfig()
+    agents: AgentsConfig = AgentsConfig()
+    cost: CostConfig = CostConfig()
+
+
+#: Settings of the case study's launch: one L4, Qwen2.5-14B-AWQ. Used when no model is named.
+CASE_STUDY = {"gpu_memory_utilization": 0.90, "max_model_len": 32768}
+
+#: Other spellings of settings, as vLLM's arguments have them.
+ALIASES = {
+    "engine.num_gpu_blocks_override": "engine.num_gpu_blocks",
+    "engine.scheduling_policy": "engine.policy",
+    "engine.cache_dtype": "engine.kv_cache_dtype",
+}
+
+
+def load_config(
+    path: Path | None = None,
+    sets: Sequence[str] = (),
+    engine_args: Mapping[str, Any] | None = None,
+    gpu: str | None = None,
+    model: str | None = None,
+    preset: Mapping[str, Any] | None = None,
+) -> Config:
+    """The settings of a run; a later source replaces an earlier one.
+
+    The order: defaults, preset, file, the arguments of `vllm serve`, `gpu` and `model`, `sets`.
+
+    Parameters
+    ----------
+    path : Path or None
+        A TOML file with the fields of `Config`.
+    sets : sequence of str
+        ``"engine.max_num_seqs=1"``: a dotted name and a TOML value (bare words are text).
+    engine_args : mapping or None
+        What `machine.vllm_args.parse_vllm_args` found: settings by dotted name.
+    gpu, model : str or None
+        Their options of the command line.
+    preset : mapping or None
+        Settings by dotted name, of `machine.presets`.
+
+    Raises
+    ------
+    ConfigError
+        Naming source and setting: unknown (with the nearest known one), or of a wrong value.
+    """
+    layers: list[tuple[str, dict[str, Any]]] = [("preset", nested(preset or {}))]
+    if path is not None:
+        layers.append((str(path), read_toml(path)))
+    layers.append(("--vllm-args", nested(engine_args or {})))
+    options = {name: value for name, value in (("gpu", gpu), ("model", model)) if value is not None}
+    layers.append(("options", options))
+    layers.extend((f"--set {text.partition('=')[0]}", read_set(text)) for text in sets)
+    settings: dict[str, Any] = {}
+    for place, layer in layers:
+        known = check_known(place, layer, Config, ALIASES)
+        structured(place, known, Config)
+        settings = merge(settings, known)
+    if "model" not in settings:
+        settings = merge({"engine": CASE_STUDY}, settings)
+    config = structured("configuration", settings, Config)
+    check_together(config.engine)
+    return config
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"engine.block_size": 16}`` as tables within tables."""
+    tables: dict[str, Any] = {}
+    for name, value in settings.items():
+        *parents, last = name.split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[last] = value
+    return tables
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line.group(1)}" if line else f"{path}"
+        raise ConfigError(f"{place}: not TOML: {error}") from error
+
+
+def check_together(engine: EngineConfig) -> None:
+    """Refuse settings that contradict one another, as vLLM 0.32 does at start-up."""
+    seqs, active, budget = engine.max_num_seqs, engine.max_num_active_seqs, engine.max_num_batched_tokens
+    if seqs is not None and active is not None and active > seqs:
+        raise ConfigError(
+            f"engine.max_num_active_seqs: expected at most max_num_seqs ({seqs}), got {active}"
+        )
+    if seqs is not None and budget is not None and budget < seqs:
+        raise ConfigError(
+            f"engine.max_num_batched_tokens: expected at least max_num_seqs ({seqs}), got {budget}"
+        )
+    if (engine.speculative_method == "none") != (engine.num_speculative_tokens == 0):
+        raise ConfigError(
+            "engine.speculative_method and engine.num_speculative_tokens belong together: got "
+            f"{engine.speculative_method!r} and {engine.num_speculative_tokens}"
+        )
+    if engine.max_model_len == 0:
+        raise ConfigError("engine.max_model_len: expected an integer >= 1 or -1, got 0")
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """The settings as plain data, for the echo in a result."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return plain

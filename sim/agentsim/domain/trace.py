@@ -1,0 +1,138 @@
+"""What an agent did: sessions of calls, as a trace tells it.
+
+A `Call` is one LLM request; it starts `delay_ns` after the last of the calls it waits for (`after`).
+What its prompt is made of is said in exactly one of four ways (`Call.segments`, `Call.extends`,
+`Call.blocks`, or none of them: nothing is shared). All readers in `agentsim.workload` make these
+values, the engine runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+
+class Tool(msgspec.Struct, frozen=True, gc=False):
+    """A tool run that a call asked for."""
+
+    name: str
+    duration_ns: int | None = None
+    result_tokens: int | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, gc=False):
+    """What the recording system did; shown beside the simulated, never an input."""
+
+    ttft_ns: int | None = None
+    e2e_ns: int | None = None
+    queue_ns: int | None = None
+    cached_tokens: int | None = None
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One LLM request of a session.
+
+    Attributes
+    ----------
+    id : str
+        Unique in the session.
+    after : tuple of str
+        Calls of the session whose answers it waits for; empty for a root.
+    input_tokens, output_tokens : int
+        Prompt (cached part included) and answer. 0 output tokens: prefill only. 0 input tokens:
+        the call completes at once.
+    delay_ns : int or None
+        Wait from the completion of the last of `after` (for a root: of the session's start) to the
+        submission. None: the trace does not say.
+    at_ns : int or None
+        Recorded submission, since the session's start.
+    segments : tuple of (str, int) or None
+        The prompt as named stretches of tokens; equal names are equal tokens from their start.
+        ``out:ID`` is the output of call ID, names with ``~`` belong to the session alone.
+    extends, keep : str or None, int
+        The first `keep` tokens equal those of that call's prompt followed by its output.
+    blocks, block_tokens : tuple of int or None, int
+        Chained hashes of `block_tokens` tokens each, shared by all sessions; the last may be
+        partial.
+    """
+
+    id: str
+    input_tokens: int
+    output_tokens: int
+    after: tuple[str, ...] = ()
+    agent: str = "main"
+    turn: int = 0
+    delay_ns: int | None = None
+    at_ns: int | None = None
+    segments: tuple[tuple[str, int], ...] | None = None
+    extends: str | None = None
+    keep: int = 0
+    blocks: tuple[int | str, ...] | None = None
+    block_tokens: int = 0
+    trigger: str | None = None
+    model: str | None = None
+    adapter: str | None = None
+    priority: int | None = None
+    max_tokens: int | None = None
+    finish: str | None = None
+    tools: tuple[Tool, ...] = ()
+    parent: str | None = None
+    measured: Measured | None = None
+    input_estimated: bool = False
+    output_estimated: bool = False
+    extra: dict[str, Any] | None = None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One agent's life: calls, each after the calls it names. A call comes after those it names."""
+
+    id: str
+    calls: tuple[Call, ...]
+    at_ns: int = 0
+    priority: int = 0
+    tenant: str | None = None
+    deadline_ns: int | None = None
+    system_tokens: int = 0
+    tool_tokens: int = 0
+    extra: dict[str, Any] | None = None
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a trace says of itself."""
+
+    source: str = ""
+    tokenizer: str | None = None
+    keep_covers: str = "input+output"
+    extra: dict[str, Any] | None = None
+
+
+class Trace:
+    """A trace read: its header, its sessions ordered by (start, id), and what the reader assumed.
+
+    Attributes
+    ----------
+    header : Header
+    sessions : tuple of Session
+    notes : dict of str to int
+        Each assumption or repair the reader made, with how many calls it touched.
+    """
+
+    def __init__(
+        self, sessions: Iterable[Session], header: Header | None = None, notes: dict[str, int] | None = None
+    ) -> None:
+        self.header = header or Header()
+        self.sessions = tuple(sorted(sessions, key=lambda s: (s.at_ns, s.id)))
+        self.notes = dict(notes or {})
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(self.sessions)
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    @property
+    def num_calls(self) -> int:
+        """Calls in all sessions."""
+        return sum(len(s.calls) for s in self.sessions)

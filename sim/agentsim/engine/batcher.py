@@ -1,0 +1,668 @@
+"""The one continuous batcher: what each step computes, and what its output changes.
+
+It takes vLLM 0.32's decisions (v1/core/sched/scheduler.py: `schedule`, `update_from_output`;
+async_scheduler.py), and it alone takes and returns blocks. Sequences that only decode are scheduled
+together (`group`); all others, and all where order matters, one by one (`Batcher._schedule_one`).
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+
+from agentsim.domain.batch import BatchShape
+from agentsim.engine.group import DecodeGroup
+from agentsim.engine.rules import Rules
+from agentsim.engine.sequence import Sequence, Status
+from agentsim.machine.blocks import BlockPool
+from agentsim.machine.content import Node, Tip
+from agentsim.policies.schedulers import SCHEDULERS, WaitingQueue
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One sequence in a batch: what is computed of it, and whether it samples.
+
+    `was_grouped`: it was scheduled with the decode group and has left it since. `is_stale`: it was
+    preempted since, so what comes back counts as output and changes nothing else.
+    """
+
+    sequence: Sequence
+    num_tokens: int
+    computed_before: int
+    num_drafts: int = 0
+    are_drafts_real: bool = True
+    samples: bool = False
+    was_grouped: bool = False
+    is_stale: bool = False
+    num_accepted: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What one scheduling call decided.
+
+    Attributes
+    ----------
+    items : list of Item
+        Sequences scheduled one by one, in order.
+    num_grouped : int
+        Sequences scheduled with the decode group, one token each.
+    admitted, preempted, finished : list of Sequence
+        In order; `finished` is known once the output has been taken in.
+    evicted, recomputed : int
+        Cached blocks evicted for it; tokens of it that were computed before and lost.
+    num_delivered : int
+        Output tokens it brought.
+    gaps : list of (int, int)
+        Nanoseconds between successive tokens, and how many sequences saw that gap.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    num_grouped: int = 0
+    admitted: list[Sequence] = field(default_factory=list)
+    preempted: list[Sequence] = field(default_factory=list)
+    evicted: int = 0
+    recomputed: int = 0
+    shape: BatchShape = BatchShape(0, 0, 0)
+    num_delivered: int = 0
+    finished: list[Sequence] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    start_ns: int = 0
+    end_ns: int = 0
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether only the decode group is in it, and nobody of it leaves."""
+        return not self.items and self.num_grouped > 0
+
+
+class Batcher:
+    """Queues and blocks of one engine.
+
+    Parameters
+    ----------
+    rules : Rules
+        The settings.
+    window : int or None
+        Sliding window of the model in tokens, for the sums a step's duration depends on.
+    """
+
+    def __init__(self, rules: Rules, window: int | None = None) -> None:
+        self.rules = rules
+        self.window = window
+        self.pool = BlockPool(
+            rules.usable_blocks,
+            rules.block_size,
+            rules.enable_prefix_caching,
+            rules.two_ended_free_queue,
+        )
+        self.policy = SCHEDULERS[rules.policy]()
+        self.waiting = WaitingQueue(self.policy)
+        self.running: dict[Sequence, None] = {}  # in order of admission
+        self.lag = 1 if rules.async_scheduling else 0
+        self.group = DecodeGroup(rules.block_size, self.lag, window)
+        self.loose: list[Sequence] = []  # running and not in the group, in order of admission
+        self.in_flight: list[Batch] = []  # scheduled, output not yet taken in
+        self._arrivals = 0
+        self._admissions = 0
+        self._last_end_ns = 0  # end of the last step taken in
+
+    @property
+    def num_running(self) -> int:
+        """Requests admitted and not finished."""
+        return len(self.running)
+
+    @property
+    def num_cached(self) -> int:
+        """Distinct blocks of content in the prefix cache."""
+        filled = 0
+        for sequence in self.group:
+            tip = sequence.table.tip
+            if tip is None:
+                continue
+            if len(tip.node.tips) > 1 or tip.node.children:
+                self._settle(sequence)  # others may have filled the same
+            else:
+                blocks = (self.group.computed(sequence) - self.lag) // self.rules.block_size
+                filled += max(0, blocks - sequence.table.cached)
+        return self.pool.num_cached + filled
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether any request waits or runs."""
+        return bool(self.running) or len(self.waiting) > 0
+
+    def add(self, sequence: Sequence) -> None:
+        """A request arrives."""
+        sequence.arrival = self._arrivals
+        self._arrivals += 1
+        if sequence.table.tip is not None:
+            sequence.table.tip.owner = sequence
+        self.waiting.push(sequence)
+
+    def schedule(self) -> Batch:
+        """Decide the next step: its blocks are taken, its tokens count as computed."""
+        batch = Batch()
+        budget = self._new_budget()
+        if self.group.num_members and not self._group_comes_first(budget):
+            self._dissolve()
+        if self.group.num_members:
+            self._schedule_group(batch, budget)
+        prefill_ran = self._schedule_running(batch, budget)
+        if not batch.preempted:
+            self._schedule_waiting(batch, budget, prefill_ran)
+        self._after_schedule(batch)
+        return batch
+
+    def update(self, batch: Batch) -> None:
+        """Take in the output of a batch that has run, at its `end_ns`."""
+        self.in_flight.remove(batch)
+        num_gaps = batch.num_delivered = batch.num_grouped
+        gap_ns = batch.end_ns - self._last_end_ns
+        batch.items.sort(key=_admission)
+        for item in batch.items:
+            if item.sequence.status is not Status.FINISHED and item.samples:
+                self._deliver(batch, item)
+                num_gaps += item.was_grouped
+        if num_gaps:
+            batch.gaps.append((gap_ns, num_gaps))
+        self._last_end_ns = batch.end_ns
+        if not self.lag:
+            self._regroup(batch)
+
+    def stable_steps(self) -> int:
+        """How many steps, if nobody arrives, are all of the decode group and nothing else.
+
+        0 where a step may bring anything else, which is always right: `schedule` forms any step.
+        """
+        group = self.group
+        if not group.num_members or self.loose or len(self.in_flight) != self.lag:
+            return 0
+        if not all(batch.is_pure for batch in self.in_flight):
+            return 0
+        steps = group.steps_to_change()
+        if steps <= 0 or group.num_members > self.rules.max_num_batched_tokens:
+            return 0
+        if len(self.waiting) and self._may_admit_head():
+            return 0
+        if (self.pool.num_free // group.num_members) * group.block_size < steps:
+            steps = min(steps, group.steps_within(self.pool.num_free))
+        return steps
+
+    def repeat(self, num_steps: int, end_ns: int) -> None:
+        """Make `num_steps` of the stable steps; all that was in flight has ended by `end_ns`.
+
+        With asynchronous scheduling the last of them is in flight from now on.
+        """
+        group = self.group
+        cycles, rest = divmod(num_steps, group.block_size)
+        self.pool.take(cycles * group.num_members + sum(group.needs_cycle[:rest]))
+        group.advance(num_steps)
+        self._last_end_ns = end_ns
+        if self.lag:
+            self.in_flight[:] = [Batch(num_grouped=group.num_members)]
+
+    def decode_shape(self) -> BatchShape:
+        """The next step's shape if it is of the decode group alone."""
+        group = self.group
+        num = group.num_members
+        return BatchShape(
+            num_tokens=num,
+            num_seqs=num,
+            num_sampled=num,
+            decode_context=group.context + num,
+            window_decode_context=group.window_context,
+        )
+
+    def might_admit(self) -> bool:
+        """Whether a request that arrives now could take part in the next step."""
+        rules = self.rules
+        if self.num_running >= rules.max_active:
+            return False
+        if self.group.num_members >= rules.max_num_batched_tokens:
+            return False
+        return self.policy.can_overtake or not len(self.waiting)
+
+    # -- running requests
+
+    def _group_comes_first(self, budget: _Budget) -> bool:
+        """Whether scheduling the group before all others is what going in order would give."""
+        group = self.group
+        tokens, blocks = group.num_members, group.block_needs
+        if tokens > budget.tokens or blocks > self.pool.num_free:
+            return False
+        demanding = []
+        for sequence in self.loose:  # few: prefills, and decodes that wait for their last output
+            new = self._demand(sequence, budget)
+            if new:
+                demanding.append(sequence)
+                tokens += new
+                blocks += self._blocks_needed(sequence, new)
+        if tokens <= budget.tokens and blocks <= self.pool.num_free:
+            return True
+        return not self.policy.can_overtake and all(
+            sequence.admission > group.last_admission for sequence in demanding
+        )
+
+    def _schedule_group(self, batch: Batch, budget: _Budget) -> None:
+        group = self.group
+        batch.num_grouped = group.num_members
+        batch.shape = self.decode_shape()
+        batch.evicted = self.pool.take(group.block_needs)
+        budget.spend(batch.num_grouped, batch.num_grouped)
+        group.advance(1)
+
+    def _dissolve(self) -> None:
+        """From now on one by one: the order of the members matters in this step."""
+        for sequence in self.group:
+            self._settle(sequence)
+        for sequence, num_steps in self.group.dissolve():
+            sequence.last_token_ns = self._last_end_ns
+            if num_steps:
+                self._left_in_flight(sequence)
+        self.loose = list(self.running)
+
+    def _left_in_flight(self, sequence: Sequence) -> None:
+        """From now on the sequence stands by itself in the step that is in flight."""
+        for batch in self.in_flight:
+            batch.items.append(_left(sequence))
+            batch.num_grouped -= 1
+
+    def _schedule_running(self, batch: Batch, budget: _Budget) -> bool:
+        """Give the running requests their tokens in order; whether a prefill is among them."""
+        prefill_ran = False
+        index = 0
+        while index < len(self.loose) and budget.tokens > 0 and budget.has_slots:
+            sequence = self.loose[index]
+            new = self._demand(sequence, budget)
+            if not new:
+                index += 1
+                continue
+            need = self._blocks_needed(sequence, new)
+            while need > self.pool.num_free and sequence.status is Status.RUNNING:
+                victim = self.policy.victim(self.running)
+                if victim.admission < sequence.admission:
+                    index -= 1
+                self._preempt(victim, batch, budget)
+            if sequence.status is not Status.RUNNING:
+                break
+            prefill_ran |= sequence.is_prefill_chunk
+            item = Item(sequence, new, sequence.computed)
+            drafts = new + sequence.computed - sequence.num_tokens - sequence.placeholders
+            item.num_drafts = max(0, min(drafts, sequence.drafts))
+            sequence.drafts = 0
+            self._place(item, need, batch)
+            budget.spend(new)
+            index += 1
+        return prefill_ran
+
+    def _demand(self, sequence: Sequence, budget: _Budget) -> int:
+        """Tokens a running sequence gets if it is next; 0 where it has nothing to compute."""
+        if sequence.is_full:
+            return 0
+        new = sequence.num_tokens + sequence.drafts + sequence.placeholders - sequence.computed
+        return min(budget.cut(new), self.rules.max_model_len - 1 - sequence.computed)
+
+    def _blocks_needed(self, sequence: Sequence, new: int) -> int:
+        """Blocks a running sequence lacks for `new` more tokens."""
+        rules = self.rules
+        slots = min(sequence.computed + new + rules.num_lookahead_tokens, rules.max_model_len)
+        return max(0, -(-slots // rules.block_size) - sequence.table.held)
+
+    def _preempt(self, victim: Sequence, batch: Batch, budget: _Budget) -> None:
+        """Put a running sequence back into the queue, its blocks given up."""
+        for item in batch.items:
+            if item.sequence is victim:  # it was scheduled in this very step
+                batch.items.remove(item)
+                budget.spend(-item.num_tokens, -1)
+                break
+        for other in self.in_flight:
+            for item in other.items:
+                item.is_stale |= item.sequence is victim
+        del self.running[victim]
+        self.loose.remove(victim)
+        self.pool.release(victim.table)
+        victim.status = Status.PREEMPTED
+        victim.high_water = max(victim.high_water, min(victim.computed, victim.num_tokens))
+        victim.computed = victim.drafts = victim.placeholders = 0
+        victim.preemptions += 1
+        self.waiting.push_back(victim)
+        batch.preempted.append(victim)
+
+    # -- waiting requests
+
+    def _schedule_waiting(self, batch: Batch, budget: _Budget, prefill_ran: bool) -> None:
+        """Admit from the front of the queue, up to the first that does not fit."""
+        pads = bool(batch.items) and not prefill_ran
+        while len(self.waiting):
+            plan = self._plan(self.waiting.peek(), budget, pads, prefill_ran)
+            if plan is None:
+                break
+            self._admit(self.waiting.pop(), plan, batch)
+            budget.spend(plan.num_tokens)
+
+    def _plan(
+        self, sequence: Sequence, budget: _Budget, pads: bool, prefill_ran: bool
+    ) -> _Plan | None:
+        """How the next request would be admitted now, if it can be."""
+        rules = self.rules
+        if budget.tokens <= 0 or not budget.has_slots or self.num_running >= rules.max_active:
+            return None
+        hit, num_free = self._lookup(sequence)
+        computed = hit * rules.block_size
+        new = sequence.num_tokens - computed
+        num_pads = 0
+        if rules.num_speculative_tokens and new == 1 and (pads or (hit and not prefill_ran)):
+            # a lone token is padded to the size of a verification, so that all decodes are alike
+            padded = 1 + rules.num_speculative_tokens
+            if computed + padded + 1 <= rules.max_model_len:
+                if padded > budget.request_tokens:
+                    return None
+                new, num_pads = padded, padded - 1
+        new = budget.cap(new)
+        if new > budget.request_tokens and not rules.enable_chunked_prefill:
+            return None
+        new = min(new, budget.request_tokens)
+        spare = self.pool.num_free - num_free
+        if self.running:
+            spare -= rules.watermark_blocks
+        slots = min(computed + new + rules.num_lookahead_tokens, rules.max_model_len)
+        need = max(0, -(-slots // rules.block_size) - hit)
+        whole = -(-min(sequence.num_tokens, rules.max_model_len) // rules.block_size) - hit
+        if max(need, whole if rules.scheduler_reserve_full_isl else 0) > spare:
+            return None
+        return _Plan(hit, new, num_pads, need)
+
+    def _admit(self, sequence: Sequence, plan: _Plan, batch: Batch) -> None:
+        computed = plan.hit_blocks * self.rules.block_size
+        if sequence.status is Status.WAITING:
+            sequence.cached_tokens = computed
+        sequence.status = Status.RUNNING
+        sequence.computed = computed
+        sequence.admission = self._admissions
+        self._admissions += 1
+        self.running[sequence] = None
+        self.loose.append(sequence)
+        batch.admitted.append(sequence)
+        if plan.hit_blocks:
+            self.pool.hold(sequence.table, plan.hit_blocks)
+        item = Item(sequence, plan.num_tokens, computed, plan.num_pads, are_drafts_real=False)
+        self._place(item, plan.new_blocks, batch)
+
+    def _lookup(self, sequence: Sequence) -> tuple[int, int]:
+        """Blocks of a waiting sequence found in the cache, and how many of them are free."""
+        tip = sequence.table.tip
+        if tip is None:
+            return 0, 0
+        limit = (sequence.num_tokens - 1) // self.rules.block_size
+        hit, num_free = self.pool.lookup(tip, limit)
+        growers = self._growers(tip, hit)
+        if growers and hit < limit:
+            for grower in growers:
+                self._settle(grower)
+            hit, num_free = self.pool.lookup(tip, limit)
+        if hit and self.rules.drop_last_hit:
+            hit, num_free = self.pool.lookup(tip, hit - 1)
+        return hit, num_free
+
+    def _may_admit_head(self) -> bool:
+        """Whether the next steps of the group might admit the head of the queue.
+
+        Not if it does not fit now: blocks only become fewer, and nobody else makes its content.
+        """
+        head: Sequence = self.waiting.peek()
+        tip = head.table.tip
+        if tip is not None:
+            hit, _ = self.pool.lookup(tip, (head.num_tokens - 1) // self.rules.block_size)
+            if self._growers(tip, hit):
+                return True
+        budget = self._new_budget()
+        budget.spend(self.group.num_members, self.group.num_members)
+        return self._plan(head, budget, pads=False, prefill_ran=False) is not None
+
+    # -- blocks and content
+
+    def _place(self, item: Item, num_blocks: int, batch: Batch) -> None:
+        """Take the blocks of an item, enter what it fills in the cache, put it into the batch."""
+        sequence, table = item.sequence, item.sequence.table
+        batch.evicted += self.pool.take(num_blocks)
+        table.held += num_blocks
+        after = item.computed_before + item.num_tokens
+        self._cache(sequence, min(after, sequence.num_tokens))
+        again = min(after, sequence.high_water) - item.computed_before
+        if again > 0:
+            sequence.recomputed += again
+            batch.recomputed += again
+        batch.items.append(item)
+
+    def _cache(self, sequence: Sequence, num_tokens: int) -> None:
+        """Enter the full blocks of the first `num_tokens` of a sequence in the cache."""
+        table = sequence.table
+        blocks = num_tokens // self.rules.block_size
+        if table.tip is None or blocks <= table.cached:
+            return
+        for grower in self._growers(table.tip, table.cached):
+            self._settle(grower)
+        self.pool.cache(table, blocks)
+
+    def _settle(self, sequence: Sequence) -> None:
+        """Enter what a member of the group has filled in the cache; nobody could tell before."""
+        computed = self.group.computed(sequence)
+        table = sequence.table
+        table.held = -(-computed // self.rules.block_size)
+        if table.tip is not None:
+            self.pool.cache(table, (computed - self.lag) // self.rules.block_size)
+
+    def _growers(self, tip: Tip, block: int) -> list[Sequence]:
+        """Members of the group whose output may be the content of a path from `block` on."""
+        node: Node = tip.node
+        while node.start // self.rules.block_size > block and node.parent is not None:
+            node = node.parent
+        if not self.group.num_members or (len(node.tips) <= 1 and not node.children):
+            return []
+        growers = []
+        stack = [node]
+        while stack:
+            node = stack.pop()
+            size = self.rules.block_size
+            stack.extend(child for child in node.children.values() if child.start // size > block)
+            growers += [t.owner for t in node.tips if t.owner is not None and t.owner.joined >= 0]
+        return growers
+
+    # -- what a step changes
+
+    def _after_schedule(self, batch: Batch) -> None:
+        """Count the tokens as computed, add up the batch, let those go whose last step it is."""
+        sums = list(batch.shape)
+        for item in batch.items:
+            sequence = item.sequence
+            sequence.computed += item.num_tokens
+            whole = sequence.num_tokens + sequence.placeholders
+            sequence.is_prefill_chunk = sequence.computed < whole
+            item.samples = not sequence.is_prefill_chunk
+            if self.lag and item.samples:
+                sequence.placeholders += 1 + item.num_drafts
+                sequence.drafts = self.rules.num_speculative_tokens
+            _add_up(sums, item, self.window)
+        batch.shape = BatchShape(*sums)
+        for sequence, num_steps in self.group.take_leavers():
+            self._settle(sequence)
+            if num_steps > 1:
+                self._left_in_flight(sequence)
+            batch.items.append(_left(sequence))
+            batch.num_grouped -= 1
+            bisect.insort(self.loose, sequence, key=_admission_of)
+        self.in_flight.append(batch)
+        if self.lag:
+            self._regroup(batch)
+
+    def _regroup(self, batch: Batch) -> None:
+        """Let those of a batch that only decode from now on join the group."""
+        if self.rules.num_speculative_tokens:
+            return
+        joined = False
+        for item in batch.items:
+            sequence = item.sequence
+            made = sequence.outputs + sequence.placeholders
+            if (
+                item.samples
+                and sequence.status is Status.RUNNING
+                and sequence.joined < 0
+                and sequence.num_prompt + made - sequence.computed == 1
+            ):
+                steps = sequence.num_output - made
+                if self.lag and not self._end_is_foreseen(sequence):
+                    steps += 1
+                if steps > 0:
+                    self.group.join(sequence, steps)
+                    joined = True
+        if joined:
+            self.loose = [sequence for sequence in self.loose if sequence.joined < 0]
+
+    def _end_is_foreseen(self, sequence: Sequence) -> bool:
+        longest = min(sequence.max_tokens, self.rules.max_model_len - sequence.num_prompt)
+        return sequence.num_output >= longest
+
+    def _deliver(self, batch: Batch, item: Item) -> None:
+        """Take in the output of one sequence."""
+        sequence = item.sequence
+        accepted = 0
+        if item.num_drafts and item.are_drafts_real and sequence.drafter is not None:
+            accepted = sequence.drafter.accept(item.num_drafts)
+            sequence.drafted += item.num_drafts
+            sequence.accepted += accepted
+        item.num_accepted = accepted
+        if not item.is_stale:
+            rejected = item.num_drafts - accepted
+            if sequence.computed:
+                sequence.computed -= rejected
+            if sequence.placeholders:
+                sequence.placeholders -= rejected
+        made = min(1 + accepted, sequence.num_output - sequence.outputs)
+        self._note_tokens(batch, item, made)
+        sequence.outputs += made
+        if self.lag and not item.is_stale:
+            sequence.placeholders -= made
+            if sequence.joined < 0:
+                self._cache(sequence, sequence.computed - sequence.placeholders)
+        if sequence.outputs == sequence.num_output:
+            self._finish(sequence)
+            batch.finished.append(sequence)
+        elif self.rules.num_speculative_tokens and not self.lag and sequence.drafter is not None:
+            sequence.drafts = sequence.drafter.propose()
+
+    def _note_tokens(self, batch: Batch, item: Item, made: int) -> None:
+        """Note when tokens came."""
+        sequence = item.sequence
+        batch.num_delivered += made
+        if sequence.first_token_ns < 0:
+            sequence.first_token_ns = batch.end_ns
+        elif not item.was_grouped:
+            batch.gaps.append((batch.end_ns - sequence.last_token_ns, 1))
+        if made > 1:
+            batch.gaps.append((0, made - 1))
+        sequence.last_token_ns = batch.end_ns
+
+    def _finish(self, sequence: Sequence) -> None:
+        if sequence.status is Status.RUNNING:
+            self.pool.release(sequence.table)
+            del self.running[sequence]
+            self.loose.remove(sequence)
+        else:
+            self.waiting.remove(sequence)
+        sequence.status = Status.FINISHED
+        if sequence.table.tip is not None:
+            sequence.table.tip.owner = None
+
+    def _new_budget(self) -> _Budget:
+        return _Budget(self.rules, self.num_running + len(self.waiting))
+
+
+def _left(sequence: Sequence) -> Item:
+    """What a step of the group computes of a member that has left since."""
+    return Item(sequence, 1, sequence.computed - 1, samples=True, was_grouped=True)
+
+
+def _admission(item: Item) -> int:
+    return item.sequence.admission
+
+
+def _admission_of(sequence: Sequence) -> int:
+    return sequence.admission
+
+
+def _add_up(sums: list[int], item: Item, window: int | None) -> None:
+    """Add an item to the fields of a `BatchShape`."""
+    before, new = item.computed_before, item.num_tokens
+    context = before + new
+    decodes = new <= 1 + item.num_drafts
+    sums[0] += new
+    sums[1] += 1
+    if item.samples:
+        sums[2] += 1 + item.num_drafts
+    windowed = context if window is None else min(context, window + new - 1)
+    if decodes:
+        sums[6] += context
+        sums[9] += windowed
+        return
+    pairs = new * before + new * (new + 1) // 2
+    sums[3] += new
+    sums[4] += pairs
+    sums[5] += context
+    sums[7] += pairs if window is None else _window_pairs(before, new, window)
+    sums[8] += windowed
+
+
+def _window_pairs(before: int, new: int, window: int) -> int:
+    """Query-key pairs of a chunk whose queries see the last `window` tokens, themselves included."""
+    short = min(new, max(0, window - before))  # queries that see everything
+    return short * before + short * (short + 1) // 2 + (new - short) * window
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a request is admitted."""
+
+    hit_blocks: int
+    num_tokens: int
+    num_pads: int
+    new_blocks: int
+
+
+class _Budget:
+    """Tokens left in a step, and the most one request may take of them."""
+
+    def __init__(self, rules: Rules, num_requests: int) -> None:
+        self.tokens = rules.max_num_batched_tokens
+        self.input_tokens = rules.max_num_batched_tokens
+        self.slots = rules.num_draft_slots
+        limit = rules.long_prefill_token_threshold
+        if num_requests <= 1 and rules.lone_prefill_exempt:
+            limit = 0
+        if limit and rules.adaptive_long_prefill_threshold:
+            limit = max(limit, rules.max_num_batched_tokens // max(1, num_requests))
+        self.limit = limit
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether another request can be taken in, its draft slots included."""
+        return self.input_tokens > self.slots
+
+    @property
+    def request_tokens(self) -> int:
+        """The most tokens the next request can get."""
+        return min(self.tokens, self.input_tokens - self.slots)
+
+    def cap(self, new: int) -> int:
+        """Cut at the long-prefill threshold."""
+        return min(new, self.limit) if self.limit else new
+
+    def cut(self, new: int) -> int:
+        """Cut at the threshold and at what is left."""
+        return min(self.cap(new), self.request_tokens)
+
+    def spend(self, tokens: int, num_requests: int = 1) -> None:
+        """Take tokens out of the budget (negative: give them back)."""
+        self.tokens -= tokens
+        self.input_tokens -= tokens + num_requests * self.slots

@@ -1,0 +1,293 @@
+"""Paged KV memory: how many blocks are free, what is cached, who holds what, what is evicted next.
+
+vLLM's rules (v1/core/block_pool.py, 0.32.0) without its blocks: the free queue has two ends, blocks
+without content in front (here a count, `BlockPool.blank`) and cached content behind, oldest freed
+first (here a queue of extents). Taking blocks takes from the front and evicts what it meets; a hit
+takes content out of the queue again. The work does not grow with the length of prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from agentsim.errors import InvariantBroken
+from agentsim.machine.content import ContentTree, Extent, Node, Tip
+
+
+class BlockTable:
+    """The blocks of one sequence: `held` in all, the first `cached` of them with content in the
+    cache. `entries` are the extents it holds, in order, each up to the block named beside it."""
+
+    __slots__ = ("cached", "entries", "held", "tip")
+
+    def __init__(self, tip: Tip | None) -> None:
+        self.tip = tip
+        self.held = 0
+        self.cached = 0
+        self.entries: list[tuple[Extent, float]] = []
+
+
+class BlockPool:
+    """The KV blocks of one engine.
+
+    Parameters
+    ----------
+    num_blocks : int
+        Usable blocks (vLLM's `num_gpu_blocks` less the one it never uses).
+    block_size : int
+        Tokens in a block.
+    enable_caching : bool
+        Whether full blocks are entered in the prefix cache.
+    two_ended : bool
+        Whether blocks without content go to the front of the free queue (0.32) or, as all others,
+        to its back (releases of early 2025).
+
+    Attributes
+    ----------
+    blank : int
+        Free blocks without content in front of the queue.
+    num_cached : int
+        Distinct blocks of content in the cache.
+    """
+
+    def __init__(
+        self,
+        num_blocks: int,
+        block_size: int,
+        enable_caching: bool = True,
+        two_ended: bool = True,
+    ) -> None:
+        self.num_blocks = num_blocks
+        self.block_size = block_size
+        self.enable_caching = enable_caching
+        self.two_ended = two_ended
+        self.tree = ContentTree(block_size)
+        self.blank = num_blocks
+        self.num_cached = 0
+        self._queued = 0
+        self._void = Node(None, 0, 0, [], 0)  # of extents without content
+        self._queue = Extent(self._void, 0, 0, 0)  # sentinel: the front is `after`
+
+    @property
+    def num_free(self) -> int:
+        """Blocks that can be taken, those with cached content included."""
+        return self.blank + self._queued
+
+    def lookup(self, tip: Tip, max_blocks: int) -> tuple[int, int]:
+        """The longest cached prefix of a path.
+
+        Parameters
+        ----------
+        tip : Tip
+            The path.
+        max_blocks : int
+            The most blocks that may count.
+
+        Returns
+        -------
+        (int, int)
+            Blocks found, and how many of them are free (and would be taken out of the free queue).
+        """
+        hit = num_free = 0
+        for node, lo, hi in self._path(tip, max_blocks):
+            hit = max(hit, hi)
+            for extent, begin, end in _cover(node, lo, hi):
+                if not extent.refs:
+                    num_free += end - begin
+        return hit, num_free
+
+    def hold(self, table: BlockTable, num_blocks: int) -> None:
+        """Take the first `num_blocks` cached blocks of the table's path into the (empty) table."""
+        assert table.tip is not None and not table.held
+        for node, lo, hi in reversed(list(self._path(table.tip, num_blocks))):
+            for found, begin, end in _cover(node, lo, hi):
+                extent = found.cut(begin) if found.lo < begin else found
+                if end < extent.hi:
+                    extent.cut(end)
+                if not extent.refs:
+                    extent.unlink()
+                    self._queued -= end - begin
+                extent.refs += 1
+                table.entries.append((extent, end))
+        table.held = table.cached = num_blocks
+
+    def take(self, num_blocks: int) -> int:
+        """Take free blocks from the front of the queue, and return how many were evicted for it."""
+        if num_blocks <= self.blank:
+            self.blank -= num_blocks
+            return 0
+        evicted = left = num_blocks - self.blank
+        self.blank = 0
+        self._queued -= left
+        while left:
+            extent = self._queue.after
+            node, hi = extent.node, extent.hi
+            extent.hi = max(extent.lo, hi - left)
+            left -= hi - extent.hi
+            if extent.hi == extent.lo:
+                extent.unlink()
+            if node is self._void:
+                evicted -= hi - extent.hi
+                continue
+            if extent.hi == extent.lo:
+                node.extents.remove(extent)
+            if hi == node.top:
+                node.top = max(
+                    (other.hi for other in node.extents), default=node.start // self.block_size
+                )
+                self.num_cached -= hi - node.top
+            if len(node.extents) < 2:
+                node.overlap = False
+                if not node.extents:
+                    self.tree.prune(node)
+        return evicted
+
+    def cache(self, table: BlockTable, num_blocks: int) -> None:
+        """Enter the blocks of a table up to `num_blocks` in the cache, as far as they are not yet."""
+        if num_blocks <= table.cached or not self.enable_caching:
+            return
+        assert table.tip is not None
+        node: Node | None = table.tip.node
+        parts: list[tuple[Node, int]] = []  # nodes of the new blocks, last first, and their ends
+        end = num_blocks
+        while end > table.cached:
+            assert node is not None
+            begin = node.start // self.block_size
+            if begin < end:
+                parts.append((node, end))
+                end = begin
+            node = node.parent
+        for node, hi in reversed(parts):
+            self._enter(table, node, table.cached, hi)
+            table.cached = hi
+
+    def release(self, table: BlockTable) -> None:
+        """Give all blocks of a table back, tail first: what is cached to the back of the queue, the
+        rest to the front."""
+        num_blank = table.held - table.cached
+        if self.two_ended:
+            self.blank += num_blank
+        elif num_blank:
+            self._queued += num_blank
+            Extent(self._void, 0, num_blank, 0).link_before(self._queue)
+        last: Extent | None = None
+        for first, end in reversed(table.entries):
+            parts = [first]
+            while parts[-1].hi < end and parts[-1].rest is not None:
+                parts.append(parts[-1].rest)
+            for extent in reversed(parts):
+                extent.refs -= 1
+                if extent.refs:
+                    continue
+                extent.rest = None
+                self._queued += extent.hi - extent.lo
+                node = extent.node
+                if last and last.node is node and last.lo == extent.hi and not node.overlap:
+                    extent.hi = last.hi  # neighbours in content and in the queue: one extent
+                    last.unlink()
+                    node.extents.remove(last)
+                extent.link_before(self._queue)
+                last = extent
+        table.entries.clear()
+        table.held = table.cached = 0
+
+    def check(self, tables: Iterable[BlockTable]) -> None:
+        """The laws: no block lost or held twice, the free queue and the tree agree.
+
+        Raises
+        ------
+        InvariantBroken
+        """
+        held: dict[Extent, int] = {}
+        private = 0
+        for table in tables:
+            private += table.held - table.cached
+            position = 0
+            for first, end in table.entries:
+                extent: Extent | None = first
+                while extent is not None and extent.lo < end:
+                    _must(extent.lo == position, f"a table has a gap at block {position}")
+                    position = extent.hi
+                    held[extent] = held.get(extent, 0) + 1
+                    extent = extent.rest if extent.hi < end else None
+            _must(position == table.cached, f"a table of {table.cached} cached blocks has {position}")
+        in_use = free = num_cached = 0
+        for node in self.tree.nodes():
+            first_block = node.start // self.block_size
+            covered = first_block
+            for extent in sorted(node.extents, key=lambda e: e.lo):
+                _must(extent.lo <= covered, f"cached content has a gap at block {covered}")
+                covered = max(covered, extent.hi)
+                _must(extent.refs == held.get(extent, 0), "an extent has a wrong reference count")
+                in_use += (extent.hi - extent.lo) * (extent.refs > 0)
+                free += (extent.hi - extent.lo) * (extent.refs == 0)
+            _must(covered == node.top, f"a node has top {node.top}, not {covered}")
+            if covered > first_block and node.parent is not None:
+                _must(node.parent.top >= first_block, "content is cached without what it follows")
+            num_cached += covered - first_block
+        queued = 0
+        extent = self._queue.after
+        while extent is not self._queue:
+            _must(not extent.refs and extent.lo < extent.hi, "a free extent is in use or empty")
+            queued += extent.hi - extent.lo
+            free += (extent.hi - extent.lo) * (extent.node is self._void)
+            extent = extent.after
+        _must(free == queued == self._queued, f"{free} free, {queued} queued blocks")
+        _must(num_cached == self.num_cached, f"{num_cached} cached blocks, not {self.num_cached}")
+        total = self.blank + free + in_use + private
+        _must(total == self.num_blocks, f"{total} blocks of {self.num_blocks} accounted for")
+
+    def _path(self, tip: Tip, max_blocks: int) -> Iterator[tuple[Node, int, int]]:
+        """The nodes of a path that hold its cached prefix, last first, with the blocks in each."""
+        node, end = tip.node, max_blocks
+        while node.parent is not None:
+            first = node.start // self.block_size
+            end = min(end, node.top)
+            if first < end:
+                yield node, first, end
+            end = min(max_blocks, first)
+            node = node.parent
+
+    def _enter(self, table: BlockTable, node: Node, lo: int, hi: int) -> None:
+        """Cache the blocks ``[lo, hi)`` of a table, all of one node."""
+        top = node.top
+        own: Extent | None = None
+        if table.entries and table.entries[-1][1] == math.inf:
+            own = table.entries[-1][0]
+            while own.rest is not None:
+                own = own.rest
+        if own is not None and own.node is node and own.hi == lo == top:
+            own.hi = hi
+        else:
+            extent = Extent(node, lo, hi, 1)
+            node.extents.append(extent)
+            node.overlap = node.overlap or lo < top
+            table.entries.append((extent, math.inf))
+        if hi > top:
+            node.top = hi
+            self.num_cached += hi - top
+
+
+def _cover(node: Node, lo: int, hi: int) -> Iterator[tuple[Extent, int, int]]:
+    """The extents a lookup returns for the blocks ``[lo, hi)`` of a node, with the blocks of each.
+
+    For every block it is the first entered in the cache. The caller may cut what it is given.
+    """
+    while lo < hi:
+        end = hi
+        for extent in node.extents:
+            if extent.lo <= lo < extent.hi:
+                end = min(end, extent.hi)
+                break
+            if lo < extent.lo:
+                end = min(end, extent.lo)
+        else:
+            raise InvariantBroken(f"block {lo} of a path is not cached, {hi} is")
+        yield extent, lo, end
+        lo = end
+
+
+def _must(truth: bool, otherwise: str) -> None:
+    if not truth:
+        raise InvariantBroken(f"block pool: {otherwise}")

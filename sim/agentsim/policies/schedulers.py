@@ -1,0 +1,116 @@
+"""Who is next and who gives way: `fcfs` and `priority`, as vLLM 0.32 has them.
+
+A policy answers two questions and never touches queues or blocks, so none can lose a request. A new
+one is a class of this shape, registered under the entry point group ``agentsim.schedulers``.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from agentsim.registry import Registry
+
+Rank = tuple[int, ...]
+
+
+class Request(Protocol):
+    """What a policy may know of a request: nothing that a real server would not."""
+
+    priority: int
+    arrival: int
+    admission: int
+    num_prompt: int
+
+
+class SchedulingPolicy(Protocol):
+    """Order of the queue, and the victim of a shortage of blocks."""
+
+    #: whether a request that arrives may go before one that waits
+    can_overtake: bool
+
+    def rank(self, request: Request) -> Rank:
+        """Place in the queue: the smallest is next. Must differ between any two requests."""
+
+    def rank_back(self, request: Request, num_preempted: int) -> Rank:
+        """Place of a preempted request, the `num_preempted`-th of the run."""
+
+    def victim(self, running: Mapping[Any, None]) -> Any:
+        """Which of the running requests (in order of admission) gives up its blocks."""
+
+
+class Fcfs:
+    """First come, first served; the last admitted gives way; preempted ones go to the front."""
+
+    can_overtake = False
+
+    def rank(self, request: Request) -> Rank:
+        """In order of arrival."""
+        return (0, request.arrival)
+
+    def rank_back(self, request: Request, num_preempted: int) -> Rank:
+        """Before all others, the last preempted first."""
+        return (-num_preempted, 0)
+
+    def victim(self, running: Mapping[Any, None]) -> Any:
+        """The last admitted."""
+        return next(reversed(running))  # type: ignore[call-overload]
+
+
+class Priority:
+    """The smallest priority first, then the earliest; the largest and latest gives way."""
+
+    can_overtake = True
+
+    def rank(self, request: Request) -> Rank:
+        """By priority, then arrival."""
+        return (request.priority, request.arrival)
+
+    def rank_back(self, request: Request, num_preempted: int) -> Rank:
+        """As before."""
+        return self.rank(request)
+
+    def victim(self, running: Mapping[Any, None]) -> Any:
+        """The largest (priority, arrival)."""
+        return max(running, key=self.rank)
+
+
+class WaitingQueue:
+    """Requests that wait, in the order of a policy."""
+
+    def __init__(self, policy: SchedulingPolicy) -> None:
+        self._policy = policy
+        self._heap: list[tuple[Rank, Any]] = []
+        self._num_preempted = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, request: Any) -> None:
+        """Add one that has arrived."""
+        heapq.heappush(self._heap, (self._policy.rank(request), request))
+
+    def push_back(self, request: Any) -> None:
+        """Add one that was preempted."""
+        self._num_preempted += 1
+        rank = self._policy.rank_back(request, self._num_preempted)
+        heapq.heappush(self._heap, (rank, request))
+
+    def peek(self) -> Any:
+        """The next one."""
+        return self._heap[0][1]
+
+    def pop(self) -> Any:
+        """Take out the next one."""
+        return heapq.heappop(self._heap)[1]
+
+    def remove(self, request: Any) -> None:
+        """Take out one that has ended while it waited (rare: work in the length of the queue)."""
+        self._heap = [entry for entry in self._heap if entry[1] is not request]
+        heapq.heapify(self._heap)
+
+
+SCHEDULERS: Registry[type[SchedulingPolicy]] = Registry(
+    "scheduler", {"fcfs": Fcfs, "priority": Priority}, entry_point_group="agentsim.schedulers"
+)

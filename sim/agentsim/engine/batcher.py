@@ -14,6 +14,7 @@ from agentsim.domain.batch import BatchShape
 from agentsim.engine.group import DecodeGroup
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
+from agentsim.errors import InvariantBroken
 from agentsim.machine.blocks import BlockPool
 from agentsim.machine.content import Node, Tip
 from agentsim.policies.schedulers import SCHEDULERS, WaitingQueue
@@ -106,7 +107,7 @@ class Batcher:
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in
         self._arrivals = 0
         self._admissions = 0
-        self._last_end_ns = 0  # end of the last step taken in
+        self.last_end_ns = 0  # end of the last step whose output was taken in
 
     @property
     def num_running(self) -> int:
@@ -121,7 +122,7 @@ class Batcher:
             tip = sequence.table.tip
             if tip is None:
                 continue
-            if len(tip.node.tips) > 1 or tip.node.children:
+            if self._growers(tip, sequence.table.cached):
                 self._settle(sequence)  # others may have filled the same
             else:
                 blocks = (self.group.computed(sequence) - self.lag) // self.rules.block_size
@@ -159,7 +160,7 @@ class Batcher:
         """Take in the output of a batch that has run, at its `end_ns`."""
         self.in_flight.remove(batch)
         num_gaps = batch.num_delivered = batch.num_grouped
-        gap_ns = batch.end_ns - self._last_end_ns
+        gap_ns = batch.end_ns - self.last_end_ns
         batch.items.sort(key=_admission)
         for item in batch.items:
             if item.sequence.status is not Status.FINISHED and item.samples:
@@ -167,7 +168,7 @@ class Batcher:
                 num_gaps += item.was_grouped
         if num_gaps:
             batch.gaps.append((gap_ns, num_gaps))
-        self._last_end_ns = batch.end_ns
+        self.last_end_ns = batch.end_ns
         if not self.lag:
             self._regroup(batch)
 
@@ -178,6 +179,8 @@ class Batcher:
         """
         group = self.group
         if not group.num_members or self.loose or len(self.in_flight) != self.lag:
+            return 0
+        if not self.rules.two_ended_free_queue:  # which steps evict is not foreseen then
             return 0
         if not all(batch.is_pure for batch in self.in_flight):
             return 0
@@ -199,9 +202,28 @@ class Batcher:
         cycles, rest = divmod(num_steps, group.block_size)
         self.pool.take(cycles * group.num_members + sum(group.needs_cycle[:rest]))
         group.advance(num_steps)
-        self._last_end_ns = end_ns
+        self.last_end_ns = end_ns
         if self.lag:
             self.in_flight[:] = [Batch(num_grouped=group.num_members)]
+
+    def check(self) -> None:
+        """The laws of the block pool, and of the queues.
+
+        Raises
+        ------
+        InvariantBroken
+        """
+        for sequence in self.group:
+            self._settle(sequence)
+        self.pool.check(sequence.table for sequence in self.running)
+        grouped = self.group.num_members
+        if grouped + len(self.loose) != self.num_running:
+            raise InvariantBroken(
+                f"batcher: {self.num_running} running, {grouped} in the group, {len(self.loose)} not"
+            )
+        context = sum(self.group.computed(sequence) for sequence in self.group)
+        if context != self.group.context:
+            raise InvariantBroken(f"batcher: context {self.group.context}, not {context}")
 
     def decode_shape(self) -> BatchShape:
         """The next step's shape if it is of the decode group alone."""
@@ -258,7 +280,7 @@ class Batcher:
         for sequence in self.group:
             self._settle(sequence)
         for sequence, num_steps in self.group.dissolve():
-            sequence.last_token_ns = self._last_end_ns
+            sequence.last_token_ns = self.last_end_ns
             if num_steps:
                 self._left_in_flight(sequence)
         self.loose = list(self.running)

@@ -257,7 +257,7 @@ class BlockPool:
             own = table.entries[-1][0]
             while own.rest is not None:
                 own = own.rest
-        if own is not None and own.node is node and own.hi == lo == top:
+        if own is not None and own.refs == 1 and own.node is node and own.hi == lo == top:
             own.hi = hi
         else:
             extent = Extent(node, lo, hi, 1)

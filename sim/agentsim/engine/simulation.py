@@ -1,0 +1,240 @@
+"""A whole run: agents, the servers they ask, and what is written down about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import simpy
+
+from agentsim.domain.chance import uniform
+from agentsim.domain.config import Config
+from agentsim.domain.trace import Call, Session, Trace
+from agentsim.domain.units import seconds_to_ns
+from agentsim.engine.batcher import Batcher
+from agentsim.engine.clock import Phase, at
+from agentsim.engine.paths import SessionPaths
+from agentsim.engine.replica import Replica, StepCost
+from agentsim.engine.rules import Rules
+from agentsim.engine.sequence import Sequence
+from agentsim.engine.session import Flight, SessionRun
+from agentsim.engine.waits import Waits
+from agentsim.errors import DoesNotFit
+from agentsim.machine.blocks import BlockTable
+from agentsim.policies.drafters import FixedRate
+
+Progress = Callable[[int, int, int], None]
+
+
+class Simulation:
+    """Sessions of a trace against one engine.
+
+    Parameters
+    ----------
+    trace : Trace
+        Fitted to the model's length.
+    config : Config
+    rules : Rules
+    cost : StepCost
+    window : int or None
+        Sliding window of the model, tokens.
+    exact, check : bool
+        See `Replica`.
+    progress : callable or None
+        Called with (calls done, calls in all, simulated nanoseconds) after each call.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        config: Config,
+        rules: Rules,
+        cost: StepCost,
+        window: int | None = None,
+        *,
+        exact: bool = False,
+        check: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self.env = simpy.Environment(initial_time=0)
+        self.rules = rules
+        self.waits = Waits(config.agents, config.seed)
+        self.requests: list[tuple[Flight, Sequence | None]] = []
+        self.runs: list[SessionRun] = []
+        self._config = config
+        self._trace = trace
+        self._progress = progress
+        self._inbox: list[Flight] = []
+        self._num_calls = 0
+        batcher = Batcher(rules, window)
+        self.replica = Replica(
+            self.env, batcher, cost, self._answer, exact=exact, check=check
+        )
+
+    def run(self) -> None:
+        """From the first session to the last answer.
+
+        Raises
+        ------
+        DoesNotFit
+            If a call can never be served; before anything runs.
+        """
+        for session in self._trace:
+            for call in session.calls:
+                check_fits(self.rules, session, call)
+        self._start_agents()
+        self.env.run()
+
+    # -- agents
+
+    def _start_agents(self) -> None:
+        agents, sessions = self._config.agents, self._trace.sessions
+        if agents.num_agents is None:
+            self._num_calls = self._trace.num_calls
+            for number, (start_ns, session) in enumerate(zip(self._starts(), sessions, strict=True)):
+                self.env.process(self._run_at(start_ns, session, session.id, number))
+            return
+        num_agents = agents.num_agents
+        num_runs = max(num_agents, len(sessions))
+        self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
+        todo = _repeated(sessions, num_runs)
+        for slot in range(num_agents):
+            self.env.process(self._agent(slot, todo))
+
+    def _starts(self) -> Iterator[int]:
+        """When each session starts, in nanoseconds."""
+        kind, _, rate = self._config.agents.arrival.partition(":")
+        now_ns = 0
+        for number, session in enumerate(self._trace):
+            if kind != "poisson":
+                yield session.at_ns
+                continue
+            chance = uniform(self._config.seed, "arrivals", "", number)
+            now_ns += seconds_to_ns(-math.log1p(-chance) / float(rate))
+            yield now_ns
+
+    def _run_at(
+        self, start_ns: int, session: Session, name: str, slot: int
+    ) -> Generator[simpy.Event, Any, None]:
+        yield at(self.env, start_ns, Phase.ARRIVE)
+        yield from self._new_run(session, name, slot).process()
+
+    def _agent(
+        self, slot: int, todo: Iterator[tuple[Session, str]]
+    ) -> Generator[simpy.Event, Any, None]:
+        """One agent at work: takes the next session when the last one has ended."""
+        start_ns = seconds_to_ns(slot * self._config.agents.ramp_s)
+        yield at(self.env, start_ns, Phase.ARRIVE)
+        for session, name in todo:
+            yield from self._new_run(session, name, slot).process()
+
+    def _new_run(self, session: Session, name: str, slot: int) -> SessionRun:
+        number = len(self.runs)
+        run = SessionRun(
+            self.env, session, name, number, slot, self._submit, self.waits.wait_ns
+        )
+        self.runs.append(run)
+        if self.rules.enable_prefix_caching:
+            run.paths = SessionPaths(self.replica.batcher.pool.tree, session, str(number))
+        return run
+
+    # -- the way to the server and back
+
+    def _submit(self, flight: Flight) -> None:
+        """Take in what an agent sends; in the order of keys at the end of the instant."""
+        if not self._inbox:
+            at(self.env, self.env.now, Phase.ROUTE).callbacks.append(self._route)
+        self._inbox.append(flight)
+
+    def _route(self, _: simpy.Event) -> None:
+        inbox, self._inbox = sorted(self._inbox, key=lambda flight: flight.key), []
+        for flight in inbox:
+            if flight.call.input_tokens:
+                self.replica.enqueue(self._sequence(flight))
+            else:
+                if flight.run.paths is not None:
+                    flight.run.paths.skip(flight.call)
+                self._done(flight, None)
+
+    def _sequence(self, flight: Flight) -> Sequence:
+        rules, call, run = self.rules, flight.call, flight.run
+        room = rules.max_model_len - call.input_tokens
+        num_output = min(max(1, call.output_tokens), room)
+        allowed = call.max_tokens or room
+        if call.finish == "length":
+            allowed = num_output
+        drafter = None
+        if rules.num_speculative_tokens:
+            drafter = FixedRate(
+                self._config.agents.acceptance,
+                rules.num_speculative_tokens,
+                self._config.seed,
+                f"{run.name}/{call.id}",
+            )
+        priority = run.session.priority if call.priority is None else call.priority
+        tip = run.paths.open(call) if run.paths is not None else None
+        return Sequence(
+            owner=flight,
+            num_prompt=call.input_tokens,
+            num_output=num_output,
+            max_tokens=max(allowed, num_output),
+            table=BlockTable(tip),
+            priority=priority,
+            drafter=drafter,
+        )
+
+    def _answer(self, sequence: Sequence) -> None:
+        flight: Flight = sequence.owner
+        if flight.run.paths is not None:
+            flight.run.paths.close(flight.call.id)
+        self._done(flight, sequence)
+
+    def _done(self, flight: Flight, sequence: Sequence | None) -> None:
+        self.requests.append((flight, sequence))
+        if self._progress is not None:
+            self._progress(len(self.requests), self._num_calls, self.env.now)
+        # the agent goes on in the next phase, after all that ends now has ended
+        event = flight.answered
+        event._ok, event._value = True, None
+        self.env.schedule(event, priority=Phase.ARRIVE)
+
+
+def check_fits(rules: Rules, session: Session, call: Call) -> None:
+    """Refuse a call that could never be served, with the arithmetic.
+
+    Raises
+    ------
+    DoesNotFit
+    """
+    name = f"request {session.id}/{call.id}"
+    prompt = call.input_tokens
+    if prompt >= rules.max_model_len:
+        raise DoesNotFit(
+            f"{name}: a prompt of {prompt} tokens leaves no room for an answer within "
+            f"max_model_len {rules.max_model_len}: raise it, or use --too-long"
+        )
+    if not prompt:
+        return
+    num_output = min(max(1, call.output_tokens), rules.max_model_len - prompt)
+    tokens = min(prompt + num_output - 1 + rules.num_lookahead_tokens, rules.max_model_len)
+    need = -(-tokens // rules.block_size)
+    if need > rules.usable_blocks:
+        raise DoesNotFit(
+            f"{name} needs {need} blocks ({prompt} prompt + {num_output} output tokens / "
+            f"{rules.block_size}) and the pool has {rules.usable_blocks}: it can never be served; "
+            "raise engine.gpu_memory_utilization or engine.num_gpu_blocks, or shorten it"
+        )
+    if not rules.enable_chunked_prefill and tokens > rules.max_num_batched_tokens:
+        raise DoesNotFit(
+            f"{name}: up to {tokens} tokens to prefill at once, without chunked prefill, and "
+            f"engine.max_num_batched_tokens is {rules.max_num_batched_tokens}: raise it"
+        )
+
+
+def _repeated(sessions: tuple[Session, ...], num_runs: int) -> Iterator[tuple[Session, str]]:
+    """Sessions in turn, again from the first when all have been; with the names of their runs."""
+    for number in range(num_runs):
+        session = sessions[number % len(sessions)]
+        again = number // len(sessions)
+        yield session, f"{session.id}#{again + 1}" if again else session.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from agentsim.errors import ConfigError, UnknownName
 
@@ -77,11 +77,12 @@ class Registry(Mapping[str, T]):
             return {}
         return {point.name.lower(): point for point in metadata.entry_points(group=self._group)}
 
-    def _load(self, point: metadata.EntryPoint) -> Any:
+    def _load(self, point: metadata.EntryPoint) -> T:
         try:
-            return point.load()
+            loaded: T = point.load()
         except Exception as error:
             raise ConfigError(
                 f"{self.kind} {point.name!r}: plugin {point.value!r} does not load: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        return loaded

@@ -6,15 +6,13 @@ Start with `load_config`. Settings of the engine have vLLM's own names; ``None``
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from agentsim.domain.settings import check_known, merge, read_set, structured
+from agentsim.domain.settings import check_known, merge, nested, read_set, read_toml, structured
 from agentsim.errors import ConfigError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -175,6 +173,7 @@ ALIASES = {
 
 def load_config(
     path: Path | None = None,
+    *,
     sets: Sequence[str] = (),
     engine_args: Mapping[str, Any] | None = None,
     gpu: str | None = None,
@@ -222,35 +221,13 @@ def load_config(
     return config
 
 
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"engine.block_size": 16}`` as tables within tables."""
-    tables: dict[str, Any] = {}
-    for name, value in settings.items():
-        *parents, last = name.split(".")
-        table = tables
-        for parent in parents:
-            table = table.setdefault(parent, {})
-        table[last] = value
-    return tables
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        place = f"{path}:{line.group(1)}" if line else f"{path}"
-        raise ConfigError(f"{place}: not TOML: {error}") from error
-
-
 def check_together(engine: EngineConfig) -> None:
     """Refuse settings that contradict one another, as vLLM 0.32 does at start-up."""
-    seqs, active, budget = engine.max_num_seqs, engine.max_num_active_seqs, engine.max_num_batched_tokens
+    seqs, active, budget = (
+        engine.max_num_seqs,
+        engine.max_num_active_seqs,
+        engine.max_num_batched_tokens,
+    )
     if seqs is not None and active is not None and active > seqs:
         raise ConfigError(
             f"engine.max_num_active_seqs: expected at most max_num_seqs ({seqs}), got {active}"

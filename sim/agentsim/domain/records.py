@@ -21,7 +21,10 @@ REQUEST_COLUMNS: dict[str, tuple[str, str]] = {
     "call": ("str", "call id, unique in the session"),
     "slot": ("int64", "which of the agents at work ran the session"),
     "replica": ("int64", "engine that served it"),
-    "status": ("str", "finished; skipped (no prompt); cut (max_model_len); too-long (session ended)"),
+    "status": (
+        "str",
+        "finished; skipped (no prompt); cut (max_model_len); too-long (session ended)",
+    ),
     "delay_ns": ("int64", "wait before the submission: tool, client or human"),
     "submitted_ns": ("int64", "submission to the server"),
     "scheduled_ns": ("int64", "start of the first step that computed any of it"),

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -36,6 +37,32 @@ def read_set(text: str) -> dict[str, Any]:
     for part in reversed(name.split(".")):
         parsed = {part: parsed}
     return dict(parsed)
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"engine.block_size": 16}`` as tables within tables."""
+    tables: dict[str, Any] = {}
+    for name, value in settings.items():
+        *parents, last = name.split(".")
+        table = tables
+        for parent in parents:
+            table = table.setdefault(parent, {})
+        table[last] = value
+    return tables
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line.group(1)}" if line else f"{path}"
+        raise ConfigError(f"{place}: not TOML: {error}") from error
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,11 +108,12 @@ def _known(
         if name in result:
             raise ConfigError(f"{_where(place, prefix + key)}: given twice, also as {name!r}")
         below = fields[name].type
-        if isinstance(below, type) and issubclass(below, msgspec.Struct):
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{_where(place, prefix + key)}: expected a table, got {value!r}")
-            value = _known(place, f"{prefix}{name}.", value, below, aliases)
-        result[name] = value
+        if not (isinstance(below, type) and issubclass(below, msgspec.Struct)):
+            result[name] = value
+        elif isinstance(value, Mapping):
+            result[name] = _known(place, f"{prefix}{name}.", value, below, aliases)
+        else:
+            raise ConfigError(f"{_where(place, prefix + key)}: expected a table, got {value!r}")
     return result
 
 

@@ -204,7 +204,7 @@ class ModelSpec(msgspec.Struct, frozen=True):
 
     @property
     def mlp_params(self) -> int:
-        """Matrices that every token passes: dense MLPs, shared experts, routers."""
+        """Matrices that every token passes: dense MLPs and shared experts."""
         dense_layers = self.num_layers - (self.experts.num_layers if self.experts else 0)
         return 3 * self.hidden * (dense_layers * self.intermediate + self.shared_width)
 
@@ -235,7 +235,9 @@ class ModelSpec(msgspec.Struct, frozen=True):
         total = self.hidden * (self.norms_per_layer * self.num_layers + 1)
         for group in self.attention:
             query, key = self.num_heads * group.head_dim, group.num_kv_heads * group.head_dim
-            bias = self.qkv_bias * (query + 2 * key * group.owns_kv) + self.output_bias * self.hidden
+            bias = (
+                self.qkv_bias * (query + 2 * key * group.owns_kv) + self.output_bias * self.hidden
+            )
             norm = self.qk_norm * (1 + group.owns_kv) * group.head_dim
             total += group.num_layers * (bias + norm + self.attention_sinks * self.num_heads)
         if e := self.experts:

@@ -120,7 +120,10 @@ class Trace:
     """
 
     def __init__(
-        self, sessions: Iterable[Session], header: Header | None = None, notes: dict[str, int] | None = None
+        self,
+        sessions: Iterable[Session],
+        header: Header | None = None,
+        notes: dict[str, int] | None = None,
     ) -> None:
         self.header = header or Header()
         self.sessions = tuple(sorted(sessions, key=lambda s: (s.at_ns, s.id)))

@@ -8,74 +8,17 @@ together (`group`); all others, and all where order matters, one by one (`Batche
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agentsim.domain.batch import BatchShape
+from agentsim.engine.batch import Batch, Item, add_up, grouped_item
+from agentsim.engine.budget import Budget
 from agentsim.engine.group import DecodeGroup
+from agentsim.engine.memory import Memory
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
 from agentsim.errors import InvariantBroken
-from agentsim.machine.blocks import BlockPool
-from agentsim.machine.content import Node, Tip
 from agentsim.policies.schedulers import SCHEDULERS, WaitingQueue
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """One sequence in a batch: what is computed of it, and whether it samples.
-
-    `was_grouped`: it was scheduled with the decode group and has left it since. `is_stale`: it was
-    preempted since, so what comes back counts as output and changes nothing else.
-    """
-
-    sequence: Sequence
-    num_tokens: int
-    computed_before: int
-    num_drafts: int = 0
-    are_drafts_real: bool = True
-    samples: bool = False
-    was_grouped: bool = False
-    is_stale: bool = False
-    num_accepted: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """What one scheduling call decided.
-
-    Attributes
-    ----------
-    items : list of Item
-        Sequences scheduled one by one, in order.
-    num_grouped : int
-        Sequences scheduled with the decode group, one token each.
-    admitted, preempted, finished : list of Sequence
-        In order; `finished` is known once the output has been taken in.
-    evicted, recomputed : int
-        Cached blocks evicted for it; tokens of it that were computed before and lost.
-    num_delivered : int
-        Output tokens it brought.
-    gaps : list of (int, int)
-        Nanoseconds between successive tokens, and how many sequences saw that gap.
-    """
-
-    items: list[Item] = field(default_factory=list)
-    num_grouped: int = 0
-    admitted: list[Sequence] = field(default_factory=list)
-    preempted: list[Sequence] = field(default_factory=list)
-    evicted: int = 0
-    recomputed: int = 0
-    shape: BatchShape = BatchShape(0, 0, 0)
-    num_delivered: int = 0
-    finished: list[Sequence] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    start_ns: int = 0
-    end_ns: int = 0
-
-    @property
-    def is_pure(self) -> bool:
-        """Whether only the decode group is in it, and nobody of it leaves."""
-        return not self.items and self.num_grouped > 0
 
 
 class Batcher:
@@ -92,17 +35,13 @@ class Batcher:
     def __init__(self, rules: Rules, window: int | None = None) -> None:
         self.rules = rules
         self.window = window
-        self.pool = BlockPool(
-            rules.usable_blocks,
-            rules.block_size,
-            rules.enable_prefix_caching,
-            rules.two_ended_free_queue,
-        )
         self.policy = SCHEDULERS[rules.policy]()
         self.waiting = WaitingQueue(self.policy)
         self.running: dict[Sequence, None] = {}  # in order of admission
         self.lag = 1 if rules.async_scheduling else 0
         self.group = DecodeGroup(rules.block_size, self.lag, window)
+        self.memory = Memory(rules, self.group)
+        self.pool = self.memory.pool
         self.loose: list[Sequence] = []  # running and not in the group, in order of admission
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in
         self._arrivals = 0
@@ -113,21 +52,6 @@ class Batcher:
     def num_running(self) -> int:
         """Requests admitted and not finished."""
         return len(self.running)
-
-    @property
-    def num_cached(self) -> int:
-        """Distinct blocks of content in the prefix cache."""
-        filled = 0
-        for sequence in self.group:
-            tip = sequence.table.tip
-            if tip is None:
-                continue
-            if self._growers(tip, sequence.table.cached):
-                self._settle(sequence)  # others may have filled the same
-            else:
-                blocks = (self.group.computed(sequence) - self.lag) // self.rules.block_size
-                filled += max(0, blocks - sequence.table.cached)
-        return self.pool.num_cached + filled
 
     @property
     def has_unfinished(self) -> bool:
@@ -214,12 +138,13 @@ class Batcher:
         InvariantBroken
         """
         for sequence in self.group:
-            self._settle(sequence)
+            self.memory.settle(sequence)
         self.pool.check(sequence.table for sequence in self.running)
         grouped = self.group.num_members
         if grouped + len(self.loose) != self.num_running:
             raise InvariantBroken(
-                f"batcher: {self.num_running} running, {grouped} in the group, {len(self.loose)} not"
+                f"batcher: {self.num_running} running, but {grouped} + {len(self.loose)} in and out of "
+                "the group"
             )
         context = sum(self.group.computed(sequence) for sequence in self.group)
         if context != self.group.context:
@@ -248,7 +173,7 @@ class Batcher:
 
     # -- running requests
 
-    def _group_comes_first(self, budget: _Budget) -> bool:
+    def _group_comes_first(self, budget: Budget) -> bool:
         """Whether scheduling the group before all others is what going in order would give."""
         group = self.group
         tokens, blocks = group.num_members, group.block_needs
@@ -267,7 +192,7 @@ class Batcher:
             sequence.admission > group.last_admission for sequence in demanding
         )
 
-    def _schedule_group(self, batch: Batch, budget: _Budget) -> None:
+    def _schedule_group(self, batch: Batch, budget: Budget) -> None:
         group = self.group
         batch.num_grouped = group.num_members
         batch.shape = self.decode_shape()
@@ -278,7 +203,7 @@ class Batcher:
     def _dissolve(self) -> None:
         """From now on one by one: the order of the members matters in this step."""
         for sequence in self.group:
-            self._settle(sequence)
+            self.memory.settle(sequence)
         for sequence, num_steps in self.group.dissolve():
             sequence.last_token_ns = self.last_end_ns
             if num_steps:
@@ -288,10 +213,10 @@ class Batcher:
     def _left_in_flight(self, sequence: Sequence) -> None:
         """From now on the sequence stands by itself in the step that is in flight."""
         for batch in self.in_flight:
-            batch.items.append(_left(sequence))
+            batch.items.append(grouped_item(sequence))
             batch.num_grouped -= 1
 
-    def _schedule_running(self, batch: Batch, budget: _Budget) -> bool:
+    def _schedule_running(self, batch: Batch, budget: Budget) -> bool:
         """Give the running requests their tokens in order; whether a prefill is among them."""
         prefill_ran = False
         index = 0
@@ -319,7 +244,7 @@ class Batcher:
             index += 1
         return prefill_ran
 
-    def _demand(self, sequence: Sequence, budget: _Budget) -> int:
+    def _demand(self, sequence: Sequence, budget: Budget) -> int:
         """Tokens a running sequence gets if it is next; 0 where it has nothing to compute."""
         if sequence.is_full:
             return 0
@@ -332,7 +257,7 @@ class Batcher:
         slots = min(sequence.computed + new + rules.num_lookahead_tokens, rules.max_model_len)
         return max(0, -(-slots // rules.block_size) - sequence.table.held)
 
-    def _preempt(self, victim: Sequence, batch: Batch, budget: _Budget) -> None:
+    def _preempt(self, victim: Sequence, batch: Batch, budget: Budget) -> None:
         """Put a running sequence back into the queue, its blocks given up."""
         for item in batch.items:
             if item.sequence is victim:  # it was scheduled in this very step
@@ -354,7 +279,7 @@ class Batcher:
 
     # -- waiting requests
 
-    def _schedule_waiting(self, batch: Batch, budget: _Budget, prefill_ran: bool) -> None:
+    def _schedule_waiting(self, batch: Batch, budget: Budget, prefill_ran: bool) -> None:
         """Admit from the front of the queue, up to the first that does not fit."""
         pads = bool(batch.items) and not prefill_ran
         while len(self.waiting):
@@ -365,13 +290,13 @@ class Batcher:
             budget.spend(plan.num_tokens)
 
     def _plan(
-        self, sequence: Sequence, budget: _Budget, pads: bool, prefill_ran: bool
+        self, sequence: Sequence, budget: Budget, pads: bool, prefill_ran: bool
     ) -> _Plan | None:
         """How the next request would be admitted now, if it can be."""
         rules = self.rules
         if budget.tokens <= 0 or not budget.has_slots or self.num_running >= rules.max_active:
             return None
-        hit, num_free = self._lookup(sequence)
+        hit, num_free = self.memory.lookup(sequence)
         computed = hit * rules.block_size
         new = sequence.num_tokens - computed
         num_pads = 0
@@ -412,22 +337,6 @@ class Batcher:
         item = Item(sequence, plan.num_tokens, computed, plan.num_pads, are_drafts_real=False)
         self._place(item, plan.new_blocks, batch)
 
-    def _lookup(self, sequence: Sequence) -> tuple[int, int]:
-        """Blocks of a waiting sequence found in the cache, and how many of them are free."""
-        tip = sequence.table.tip
-        if tip is None:
-            return 0, 0
-        limit = (sequence.num_tokens - 1) // self.rules.block_size
-        hit, num_free = self.pool.lookup(tip, limit)
-        growers = self._growers(tip, hit)
-        if growers and hit < limit:
-            for grower in growers:
-                self._settle(grower)
-            hit, num_free = self.pool.lookup(tip, limit)
-        if hit and self.rules.drop_last_hit:
-            hit, num_free = self.pool.lookup(tip, hit - 1)
-        return hit, num_free
-
     def _may_admit_head(self) -> bool:
         """Whether the next steps of the group might admit the head of the queue.
 
@@ -437,7 +346,7 @@ class Batcher:
         tip = head.table.tip
         if tip is not None:
             hit, _ = self.pool.lookup(tip, (head.num_tokens - 1) // self.rules.block_size)
-            if self._growers(tip, hit):
+            if self.memory.growers(tip, hit):
                 return True
         budget = self._new_budget()
         budget.spend(self.group.num_members, self.group.num_members)
@@ -451,46 +360,12 @@ class Batcher:
         batch.evicted += self.pool.take(num_blocks)
         table.held += num_blocks
         after = item.computed_before + item.num_tokens
-        self._cache(sequence, min(after, sequence.num_tokens))
+        self.memory.cache(sequence, min(after, sequence.num_tokens))
         again = min(after, sequence.high_water) - item.computed_before
         if again > 0:
             sequence.recomputed += again
             batch.recomputed += again
         batch.items.append(item)
-
-    def _cache(self, sequence: Sequence, num_tokens: int) -> None:
-        """Enter the full blocks of the first `num_tokens` of a sequence in the cache."""
-        table = sequence.table
-        blocks = num_tokens // self.rules.block_size
-        if table.tip is None or blocks <= table.cached:
-            return
-        for grower in self._growers(table.tip, table.cached):
-            self._settle(grower)
-        self.pool.cache(table, blocks)
-
-    def _settle(self, sequence: Sequence) -> None:
-        """Enter what a member of the group has filled in the cache; nobody could tell before."""
-        computed = self.group.computed(sequence)
-        table = sequence.table
-        table.held = -(-computed // self.rules.block_size)
-        if table.tip is not None:
-            self.pool.cache(table, (computed - self.lag) // self.rules.block_size)
-
-    def _growers(self, tip: Tip, block: int) -> list[Sequence]:
-        """Members of the group whose output may be the content of a path from `block` on."""
-        node: Node = tip.node
-        while node.start // self.rules.block_size > block and node.parent is not None:
-            node = node.parent
-        if not self.group.num_members or (len(node.tips) <= 1 and not node.children):
-            return []
-        growers = []
-        stack = [node]
-        while stack:
-            node = stack.pop()
-            size = self.rules.block_size
-            stack.extend(child for child in node.children.values() if child.start // size > block)
-            growers += [t.owner for t in node.tips if t.owner is not None and t.owner.joined >= 0]
-        return growers
 
     # -- what a step changes
 
@@ -506,13 +381,13 @@ class Batcher:
             if self.lag and item.samples:
                 sequence.placeholders += 1 + item.num_drafts
                 sequence.drafts = self.rules.num_speculative_tokens
-            _add_up(sums, item, self.window)
+            add_up(sums, item, self.window)
         batch.shape = BatchShape(*sums)
         for sequence, num_steps in self.group.take_leavers():
-            self._settle(sequence)
+            self.memory.settle(sequence)
             if num_steps > 1:
                 self._left_in_flight(sequence)
-            batch.items.append(_left(sequence))
+            batch.items.append(grouped_item(sequence))
             batch.num_grouped -= 1
             bisect.insort(self.loose, sequence, key=_admission_of)
         self.in_flight.append(batch)
@@ -567,7 +442,7 @@ class Batcher:
         if self.lag and not item.is_stale:
             sequence.placeholders -= made
             if sequence.joined < 0:
-                self._cache(sequence, sequence.computed - sequence.placeholders)
+                self.memory.cache(sequence, sequence.computed - sequence.placeholders)
         if sequence.outputs == sequence.num_output:
             self._finish(sequence)
             batch.finished.append(sequence)
@@ -597,13 +472,8 @@ class Batcher:
         if sequence.table.tip is not None:
             sequence.table.tip.owner = None
 
-    def _new_budget(self) -> _Budget:
-        return _Budget(self.rules, self.num_running + len(self.waiting))
-
-
-def _left(sequence: Sequence) -> Item:
-    """What a step of the group computes of a member that has left since."""
-    return Item(sequence, 1, sequence.computed - 1, samples=True, was_grouped=True)
+    def _new_budget(self) -> Budget:
+        return Budget(self.rules, self.num_running + len(self.waiting))
 
 
 def _admission(item: Item) -> int:
@@ -614,34 +484,6 @@ def _admission_of(sequence: Sequence) -> int:
     return sequence.admission
 
 
-def _add_up(sums: list[int], item: Item, window: int | None) -> None:
-    """Add an item to the fields of a `BatchShape`."""
-    before, new = item.computed_before, item.num_tokens
-    context = before + new
-    decodes = new <= 1 + item.num_drafts
-    sums[0] += new
-    sums[1] += 1
-    if item.samples:
-        sums[2] += 1 + item.num_drafts
-    windowed = context if window is None else min(context, window + new - 1)
-    if decodes:
-        sums[6] += context
-        sums[9] += windowed
-        return
-    pairs = new * before + new * (new + 1) // 2
-    sums[3] += new
-    sums[4] += pairs
-    sums[5] += context
-    sums[7] += pairs if window is None else _window_pairs(before, new, window)
-    sums[8] += windowed
-
-
-def _window_pairs(before: int, new: int, window: int) -> int:
-    """Query-key pairs of a chunk whose queries see the last `window` tokens, themselves included."""
-    short = min(new, max(0, window - before))  # queries that see everything
-    return short * before + short * (short + 1) // 2 + (new - short) * window
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How a request is admitted."""
@@ -650,41 +492,3 @@ class _Plan:
     num_tokens: int
     num_pads: int
     new_blocks: int
-
-
-class _Budget:
-    """Tokens left in a step, and the most one request may take of them."""
-
-    def __init__(self, rules: Rules, num_requests: int) -> None:
-        self.tokens = rules.max_num_batched_tokens
-        self.input_tokens = rules.max_num_batched_tokens
-        self.slots = rules.num_draft_slots
-        limit = rules.long_prefill_token_threshold
-        if num_requests <= 1 and rules.lone_prefill_exempt:
-            limit = 0
-        if limit and rules.adaptive_long_prefill_threshold:
-            limit = max(limit, rules.max_num_batched_tokens // max(1, num_requests))
-        self.limit = limit
-
-    @property
-    def has_slots(self) -> bool:
-        """Whether another request can be taken in, its draft slots included."""
-        return self.input_tokens > self.slots
-
-    @property
-    def request_tokens(self) -> int:
-        """The most tokens the next request can get."""
-        return min(self.tokens, self.input_tokens - self.slots)
-
-    def cap(self, new: int) -> int:
-        """Cut at the long-prefill threshold."""
-        return min(new, self.limit) if self.limit else new
-
-    def cut(self, new: int) -> int:
-        """Cut at the threshold and at what is left."""
-        return min(self.cap(new), self.request_tokens)
-
-    def spend(self, tokens: int, num_requests: int = 1) -> None:
-        """Take tokens out of the budget (negative: give them back)."""
-        self.tokens -= tokens
-        self.input_tokens -= tokens + num_requests * self.slots

@@ -6,7 +6,9 @@ event of the engine carries a `Phase`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
+from typing import Any, cast
 
 import simpy
 
@@ -20,10 +22,28 @@ class Phase(IntEnum):
     BEGIN = 40
 
 
-def at(env: simpy.Environment, when_ns: int, phase: Phase) -> simpy.Event:
-    """An event at `when_ns` (not before now), in this phase."""
-    event = simpy.Event(env)
-    event._ok = True
-    event._value = None
-    env.schedule(event, priority=phase, delay=when_ns - env.now)
-    return event
+class Clock(simpy.Environment):
+    """Simulated time in integer nanoseconds, from 0."""
+
+    def __init__(self) -> None:
+        super().__init__(initial_time=0)
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the start."""
+        return cast(int, self.now)
+
+    def at(
+        self, when_ns: int, phase: Phase, then: Callable[[simpy.Event], Any] | None = None
+    ) -> simpy.Event:
+        """An event at `when_ns` (not before now), in this phase; `then` is called with it."""
+        event = simpy.Event(self)
+        if then is not None:
+            event.callbacks.append(then)
+        return self.trigger(event, when_ns, phase)
+
+    def trigger(self, event: simpy.Event, when_ns: int, phase: Phase) -> simpy.Event:
+        """Let an event happen at `when_ns` (not before now), in this phase."""
+        event._ok, event._value = True, None
+        self.schedule(event, priority=cast(Any, phase), delay=when_ns - self.now_ns)
+        return event

@@ -139,7 +139,7 @@ class DecodeGroup:
                 self._within_context -= self.computed(sequence)
 
     def take_leavers(self) -> list[tuple[Sequence, int]]:
-        """Members whose last step has just been formed, out of the group, with their steps in it."""
+        """Members whose last step has just been formed, now out, with their steps in the group."""
         leavers = []
         while self._leaves and self._leaves[0][0] <= self.clock:
             sequence = heapq.heappop(self._leaves)[2]

@@ -1,9 +1,9 @@
 """The step loop of one engine.
 
 At each BEGIN the batcher decides the next step. Synchronous: it runs, its output is taken in, the
-next is decided. Asynchronous (vLLM's default on GPUs): the next is decided while it runs, so two are
-in flight. Where many equal steps follow, they are taken as one `Stride`; ``exact`` takes each by
-itself. Both ways give the same columns, bit for bit.
+next is decided. Asynchronous (vLLM's default on GPUs): the next is decided while it runs, so that
+two are in flight. Where many equal steps follow, they are taken as one `Stride`; ``exact`` takes
+each by itself. Both ways give the same columns, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy.typing as npt
 import simpy
 
 from agentsim.domain.batch import BatchShape
-from agentsim.engine.batcher import Batch, Batcher
-from agentsim.engine.clock import Phase, at
+from agentsim.engine.batch import Batch
+from agentsim.engine.batcher import Batcher
+from agentsim.engine.clock import Clock, Phase
 from agentsim.engine.recorder import StepRecorder, StepRow, step_row
 from agentsim.engine.sequence import Sequence
 from agentsim.engine.stride import Stride
@@ -45,8 +46,7 @@ class Replica:
 
     Parameters
     ----------
-    env : simpy.Environment
-        With integer nanoseconds.
+    env : Clock
     batcher : Batcher
     cost : StepCost
     finished : callable
@@ -59,7 +59,7 @@ class Replica:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         batcher: Batcher,
         cost: StepCost,
         finished: Callable[[Sequence], None],
@@ -89,22 +89,22 @@ class Replica:
         stride = self._stride
         if stride is None:
             if not self.batcher.in_flight:
-                self._begin_at(self.env.now)
+                self._begin_at(self.env.now_ns)
         elif might_admit:
-            stride.cut(stride.num_decided(self.env.now))
+            stride.cut(stride.num_decided(self.env.now_ns))
             self._end_at(stride.over_ns)
         else:
-            stride.arrivals.append(stride.num_decided(self.env.now))
+            stride.arrivals.append(stride.num_decided(self.env.now_ns))
 
     def _begin_at(self, when_ns: int) -> None:
         if self._begins_at != when_ns:
             self._begins_at = when_ns
-            at(self.env, when_ns, Phase.BEGIN).callbacks.append(self._begin)
+            self.env.at(when_ns, Phase.BEGIN, self._begin)
 
     def _end_at(self, when_ns: int) -> None:
         """Set the alarm; one that has become stale does no harm."""
         self._ends_at = when_ns
-        at(self.env, when_ns, Phase.END).callbacks.append(self._end)
+        self.env.at(when_ns, Phase.END, self._end)
 
     def _begin(self, _: simpy.Event) -> None:
         """Decide the next steps."""
@@ -130,7 +130,7 @@ class Replica:
                 break
             if not batch.preempted:
                 raise InvariantBroken(
-                    f"replica {self._number} at {self.env.now} ns: nothing can be scheduled with "
+                    f"replica {self._number}, {self.env.now_ns} ns: nothing can be scheduled with "
                     f"{batcher.num_running} running, {len(batcher.waiting)} waiting and "
                     f"{free_before} free blocks"
                 )
@@ -141,7 +141,7 @@ class Replica:
         """Let the GPU run it after what is in flight."""
         batcher = self.batcher
         ahead = [other.end_ns for other in batcher.in_flight if other is not batch]
-        batch.start_ns = max([self.env.now, *ahead])
+        batch.start_ns = max([self.env.now_ns, *ahead])
         batch.end_ns = batch.start_ns + self.cost.step_ns(batch.shape)
         for sequence in batch.admitted:
             if sequence.scheduled_ns < 0:
@@ -161,7 +161,7 @@ class Replica:
 
     def _end(self, _: simpy.Event) -> None:
         """Take in the output of what has ended now."""
-        if self.env.now != self._ends_at:
+        if self.env.now_ns != self._ends_at:
             return
         self._ends_at = -1
         if self._stride is not None:
@@ -169,7 +169,7 @@ class Replica:
         else:
             self._take_in(self.batcher.in_flight[0])
         if self.batcher.has_unfinished or self.batcher.in_flight:
-            self._begin_at(self.env.now)
+            self._begin_at(self.env.now_ns)
 
     def _take_in(self, batch: Batch) -> None:
         self.batcher.update(batch)
@@ -180,7 +180,7 @@ class Replica:
 
     def _begin_stride(self, num_stable: int) -> None:
         """Decide many equal steps at once, no more than fit before the next event of anybody."""
-        batcher, now = self.batcher, self.env.now
+        batcher, now = self.batcher, self.env.now_ns
         shape = batcher.decode_shape()
         starts = batcher.in_flight[0].end_ns if batcher.lag else now
         ahead = self.env.peek() - starts

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from agentsim.engine.batcher import Batch, Batcher
+from agentsim.engine.batch import Batch
+from agentsim.engine.batcher import Batcher
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
 from agentsim.errors import TraceError
@@ -22,6 +23,12 @@ CONFIG_KEYS = (
     "enable_prefix_caching", "enable_chunked_prefill", "long_prefill_token_threshold", "policy",
     "watermark", "scheduler_reserve_full_isl", "max_num_active_seqs", "num_speculative_tokens",
     "async_scheduling",
+)  # fmt: skip
+
+#: what a summary counts
+TOTALS = (
+    "steps_with_work", "last_step", "scheduled_tokens", "preemptions", "evicted_blocks",
+    "cache_hit_tokens_first_schedule",
 )  # fmt: skip
 
 #: a request that ends by a stop token is allowed this many tokens more
@@ -80,8 +87,7 @@ class ScenarioRun:
         self._announce = False
         self._left = len(self.requests)
         self._stories: dict[str, dict[str, Any]] = {}
-        self._totals = {"steps_with_work": 0, "last_step": 0, "scheduled_tokens": 0}
-        self._totals |= {"preemptions": 0, "evicted_blocks": 0, "cache_hit_tokens_first_schedule": 0}
+        self._totals = dict.fromkeys(TOTALS, 0)
         for place, request in enumerate(self.requests):
             after = request.get("after")
             if after is None:
@@ -156,7 +162,7 @@ class ScenarioRun:
         listed = {item.sequence for item in batch.items}
         items += [(s, 1, batcher.group.computed(s) - 1) for s in batcher.group if s not in listed]
         items.sort(key=lambda item: item[0].admission)
-        line = {
+        line: dict[str, Any] = {
             "type": "step",
             "step": self._call,
             "arrived": arrived,
@@ -204,7 +210,7 @@ class ScenarioRun:
         finished = {sequence.owner for sequence in batch.finished}
         line["finished"] = [name for name in line["scheduled"] if name in finished]
         line["free_after_step"] = batcher.pool.num_free
-        line["cached_blocks"] = batcher.num_cached
+        line["cached_blocks"] = batcher.memory.num_cached
         line["running"] = batcher.num_running
         line["waiting"] = len(batcher.waiting)
         self._tell(line, batch)

@@ -13,7 +13,7 @@ from typing import Any
 import simpy
 
 from agentsim.domain.trace import Call, Session
-from agentsim.engine.clock import Phase, at
+from agentsim.engine.clock import Clock, Phase
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -34,7 +34,7 @@ class Flight:
         self.call: Call = run.session.calls[place]
         self.key = (run.number, place)
         self.delay_ns = delay_ns
-        self.submitted_ns = run.env.now
+        self.submitted_ns = run.env.now_ns
         self.answered = simpy.Event(run.env)
 
 
@@ -43,7 +43,7 @@ class SessionRun:
 
     Parameters
     ----------
-    env : simpy.Environment
+    env : Clock
     session : Session
     name : str
         Its name in the results; a second run of a session has another.
@@ -59,8 +59,9 @@ class SessionRun:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         session: Session,
+        *,
         name: str,
         number: int,
         slot: int,
@@ -84,14 +85,14 @@ class SessionRun:
 
     def process(self) -> Process:
         """Run the session from now to its last answer."""
-        self.started_ns = self.finished_ns = self.env.now
+        self.started_ns = self.finished_ns = self.env.now_ns
         calls = self.session.calls
         if _is_chain(calls):
             for place in range(len(calls)):
                 yield from self._call(place)
             return
         done = {call.id: simpy.Event(self.env) for call in calls}
-        for place, call in enumerate(calls):
+        for place in range(len(calls)):
             self.env.process(self._branch(place, done))
         yield self.env.all_of(list(done.values()))
 
@@ -107,7 +108,7 @@ class SessionRun:
         call = self.session.calls[place]
         delay_ns = self._wait_ns(self, call)
         if delay_ns or not call.after:
-            yield at(self.env, self.env.now + delay_ns, Phase.ARRIVE)
+            yield self.env.at(self.env.now_ns + delay_ns, Phase.ARRIVE)
         flight = Flight(self, place, delay_ns)
         self._open()
         self._submit(flight)
@@ -116,15 +117,15 @@ class SessionRun:
 
     def _open(self) -> None:
         if not self._num_open:
-            self._open_since = self.env.now
+            self._open_since = self.env.now_ns
         self._num_open += 1
 
     def _close(self) -> None:
         self._num_open -= 1
         self.num_served += 1
-        self.finished_ns = self.env.now
+        self.finished_ns = self.env.now_ns
         if not self._num_open:
-            self.served_ns += self.env.now - self._open_since
+            self.served_ns += self.env.now_ns - self._open_since
 
 
 def _is_chain(calls: tuple[Call, ...]) -> bool:

@@ -13,7 +13,7 @@ from agentsim.domain.config import Config
 from agentsim.domain.trace import Call, Session, Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.engine.batcher import Batcher
-from agentsim.engine.clock import Phase, at
+from agentsim.engine.clock import Clock, Phase
 from agentsim.engine.paths import SessionPaths
 from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
@@ -57,7 +57,7 @@ class Simulation:
         check: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        self.env = simpy.Environment(initial_time=0)
+        self.env = Clock()
         self.rules = rules
         self.waits = Waits(config.agents, config.seed)
         self.requests: list[tuple[Flight, Sequence | None]] = []
@@ -68,9 +68,7 @@ class Simulation:
         self._inbox: list[Flight] = []
         self._num_calls = 0
         batcher = Batcher(rules, window)
-        self.replica = Replica(
-            self.env, batcher, cost, self._answer, exact=exact, check=check
-        )
+        self.replica = Replica(self.env, batcher, cost, self._answer, exact=exact, check=check)
 
     def run(self) -> None:
         """From the first session to the last answer.
@@ -92,8 +90,9 @@ class Simulation:
         agents, sessions = self._config.agents, self._trace.sessions
         if agents.num_agents is None:
             self._num_calls = self._trace.num_calls
-            for number, (start_ns, session) in enumerate(zip(self._starts(), sessions, strict=True)):
-                self.env.process(self._run_at(start_ns, session, session.id, number))
+            starts = zip(self._starts(), sessions, strict=True)
+            for slot, (start_ns, session) in enumerate(starts):
+                self.env.process(self._run_at(start_ns, session, session.id, slot))
             return
         num_agents = agents.num_agents
         num_runs = max(num_agents, len(sessions))
@@ -117,7 +116,7 @@ class Simulation:
     def _run_at(
         self, start_ns: int, session: Session, name: str, slot: int
     ) -> Generator[simpy.Event, Any, None]:
-        yield at(self.env, start_ns, Phase.ARRIVE)
+        yield self.env.at(start_ns, Phase.ARRIVE)
         yield from self._new_run(session, name, slot).process()
 
     def _agent(
@@ -125,14 +124,20 @@ class Simulation:
     ) -> Generator[simpy.Event, Any, None]:
         """One agent at work: takes the next session when the last one has ended."""
         start_ns = seconds_to_ns(slot * self._config.agents.ramp_s)
-        yield at(self.env, start_ns, Phase.ARRIVE)
+        yield self.env.at(start_ns, Phase.ARRIVE)
         for session, name in todo:
             yield from self._new_run(session, name, slot).process()
 
     def _new_run(self, session: Session, name: str, slot: int) -> SessionRun:
         number = len(self.runs)
         run = SessionRun(
-            self.env, session, name, number, slot, self._submit, self.waits.wait_ns
+            self.env,
+            session,
+            name=name,
+            number=number,
+            slot=slot,
+            submit=self._submit,
+            wait_ns=self.waits.wait_ns,
         )
         self.runs.append(run)
         if self.rules.enable_prefix_caching:
@@ -144,7 +149,7 @@ class Simulation:
     def _submit(self, flight: Flight) -> None:
         """Take in what an agent sends; in the order of keys at the end of the instant."""
         if not self._inbox:
-            at(self.env, self.env.now, Phase.ROUTE).callbacks.append(self._route)
+            self.env.at(self.env.now_ns, Phase.ROUTE, self._route)
         self._inbox.append(flight)
 
     def _route(self, _: simpy.Event) -> None:
@@ -193,11 +198,9 @@ class Simulation:
     def _done(self, flight: Flight, sequence: Sequence | None) -> None:
         self.requests.append((flight, sequence))
         if self._progress is not None:
-            self._progress(len(self.requests), self._num_calls, self.env.now)
+            self._progress(len(self.requests), self._num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
-        event = flight.answered
-        event._ok, event._value = True, None
-        self.env.schedule(event, priority=Phase.ARRIVE)
+        self.env.trigger(flight.answered, self.env.now_ns, Phase.ARRIVE)
 
 
 def check_fits(rules: Rules, session: Session, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""How long an agent waits before a call: as the trace says, scaled or drawn, by the clock or not."""
+"""How long an agent waits before a call: as the trace says, scaled or drawn."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Waits:
         """Nanoseconds from now to the submission of a call whose `after` are answered."""
         if self._recorded:
             at_ns = call.at_ns if call.at_ns is not None else call.delay_ns or 0
-            wait_ns = run.started_ns + at_ns - run.env.now
+            wait_ns = run.started_ns + at_ns - run.env.now_ns
             if wait_ns < 0:
                 self._note(LATE)
             return max(0, wait_ns)

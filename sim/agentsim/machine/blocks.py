@@ -144,7 +144,7 @@ class BlockPool:
         return evicted
 
     def cache(self, table: BlockTable, num_blocks: int) -> None:
-        """Enter the blocks of a table up to `num_blocks` in the cache, as far as they are not yet."""
+        """Enter the blocks of a table up to `num_blocks` in the cache, but for those that are."""
         if num_blocks <= table.cached or not self.enable_caching:
             return
         assert table.tip is not None
@@ -211,7 +211,10 @@ class BlockPool:
                     position = extent.hi
                     held[extent] = held.get(extent, 0) + 1
                     extent = extent.rest if extent.hi < end else None
-            _must(position == table.cached, f"a table of {table.cached} cached blocks has {position}")
+            _must(
+                position == table.cached,
+                f"a table has {position} cached blocks, not {table.cached}",
+            )
         in_use = free = num_cached = 0
         for node in self.tree.nodes():
             first_block = node.start // self.block_size

@@ -68,13 +68,27 @@ class Node:
     """The tokens ``[start, end)`` of a path, with what is cached of them.
 
     Children branch off anywhere in it, not only at its end: the newest branch of a session goes on
-    with the node, what it left behind becomes a child. `extents` is in the order in which the cache took them; where two overlap (the same content
-    computed twice) the first is the one a lookup returns. `overlap` tells whether any may.
+    with the node, and what it left behind becomes a child. `extents` is in the order in which the
+    cache took them; where two overlap (the same content computed twice) the first is the one a
+    lookup returns. `overlap` tells whether any may.
     """
 
-    __slots__ = ("children", "end", "extents", "overlap", "parent", "spans", "start", "tips", "top")
+    __slots__ = (
+        "children",
+        "end",
+        "extents",
+        "last_branch",
+        "overlap",
+        "parent",
+        "spans",
+        "start",
+        "tips",
+        "top",
+    )
 
-    def __init__(self, parent: Node | None, start: int, end: int, spans: list[Span], top: int) -> None:
+    def __init__(
+        self, parent: Node | None, start: int, end: int, spans: list[Span], top: int
+    ) -> None:
         self.parent = parent
         self.start = start
         self.end = end
@@ -84,6 +98,13 @@ class Node:
         self.extents: list[Extent] = []
         self.tips: list[Tip] = []
         self.overlap = False
+        self.last_branch = -1  # no child begins later
+
+    def adopt(self, child: Node) -> None:
+        """Take a node as child."""
+        child.parent = self
+        self.children[child.key] = child
+        self.last_branch = max(self.last_branch, child.start)
 
     @property
     def key(self) -> tuple[int, str | int, int]:
@@ -135,7 +156,7 @@ class ContentTree:
         return _new_tip(node, position)
 
     def extend(self, base: Tip, keep: int, spans: Iterable[Span]) -> Tip:
-        """The path of the first `keep` tokens of `base` followed by spans that are new to the tree."""
+        """The path of the first `keep` tokens of `base`, then spans that are new to the tree."""
         node = base.node
         while keep <= node.start and node.parent is not None:
             node = node.parent
@@ -167,18 +188,17 @@ class ContentTree:
         """A tip for `todo` (reversed) after `position`, which lies in or at the end of `node`."""
         spans = todo[::-1]
         length = position + sum(span[2] for span in spans)
-        if node.parent is not None and all(child.start <= position for child in node.children.values()):
-            if not any(tip.owner is not None and tip.length > position for tip in node.tips):
-                # the newest branch goes on with the node, so that a session stays one node
-                if position < node.end:
-                    self._cut_tail(node, position)
-                node.spans.extend(spans)
-                node.end = length
-                return _new_tip(node, length)
+        if _can_go_on(node, position):
+            # the newest branch goes on with the node, so that a session stays one node
+            if position < node.end:
+                self._cut_tail(node, position)
+            node.spans.extend(spans)
+            node.end = length
+            return _new_tip(node, length)
         if node.parent is not None and position < node.end:
             node = self._cut_head(node, position)
         child = Node(node, position, length, spans, position // self.block_size)
-        node.children[child.key] = child
+        node.adopt(child)
         return _new_tip(child, length)
 
     def _cut_tail(self, node: Node, position: int) -> None:
@@ -194,7 +214,7 @@ class ContentTree:
         node.tips = [tip for tip in node.tips if tip.length <= position]
         node.spans, node.end, node.top = head, position, min(node.top, block)
         if child.extents or child.tips:
-            node.children[child.key] = child
+            node.adopt(child)
 
     def _cut_head(self, node: Node, position: int) -> Node:
         """Move what lies before `position` into a new parent of `node`, and return that."""
@@ -209,15 +229,21 @@ class ContentTree:
         for tip in upper.tips:
             tip.node = upper
         node.tips = [tip for tip in node.tips if tip.length > position]
-        children = list(node.children.values())
-        upper.children = {child.key: child for child in children if child.start <= position}
-        for child in upper.children.values():
-            child.parent = upper
-        node.children = {child.key: child for child in children if child.start > position}
-        node.parent, node.start, node.spans = upper, position, tail
-        node.top = max(node.top, block)
-        upper.children[node.key] = node
+        children, node.children, node.last_branch = node.children, {}, -1
+        for child in children.values():
+            (upper if child.start <= position else node).adopt(child)
+        node.start, node.spans, node.top = position, tail, max(node.top, block)
+        upper.adopt(node)
         return upper
+
+
+def _can_go_on(node: Node, position: int) -> bool:
+    """Whether a node may end at `position` and go on otherwise: nobody needs the rest in place."""
+    return (
+        node.parent is not None
+        and not any(tip.owner is not None and tip.length > position for tip in node.tips)
+        and node.last_branch < position
+    )
 
 
 def _new_tip(node: Node, length: int) -> Tip:

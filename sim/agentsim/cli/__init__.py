@@ -1,0 +1,29 @@
+"""The command line: ``agentsim``.
+
+Start at `agentsim.cli.door`, which turns every ending into an exit code; each command has a module.
+Nothing heavy is imported until a command runs, so that ``agentsim --help`` is instant.
+"""
+
+from __future__ import annotations
+
+from agentsim.cli.door import Door
+from agentsim.cli.inspect import inspect_command
+from agentsim.cli.replay import replay_command
+from agentsim.cli.schedule import schedule_command
+from agentsim.cli.tables import list_command
+
+command = Door(
+    "agentsim",
+    commands=[replay_command, inspect_command, schedule_command, list_command],
+    help="""Simulate LLM agents being served by vLLM: how long a run takes, and why.
+
+    \b
+    agentsim replay traces/itbench-sre.jsonl
+    agentsim replay traces/itbench-sre.jsonl --agents 8 --gpu h100
+    """,
+)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    command.main(prog_name="agentsim")

@@ -1,0 +1,159 @@
+"""``agentsim list``: the names and settings that can be typed."""
+
+# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+Row = dict[str, Any]
+
+
+def _gpus() -> Iterator[Row]:
+    from agentsim.domain.units import GIB
+    from agentsim.machine.catalog import gpus
+
+    for name, gpu in gpus().items():
+        yield {
+            "name": name,
+            "memory_gib": round(gpu.memory_bytes / GIB, 1),
+            "bandwidth_gb_per_s": round(gpu.bandwidth_bytes_per_s / 1e9),
+            "tflops_16bit": round(gpu.flops_16bit_per_s / 1e12),
+            "link": gpu.link,
+            "tdp_w": round(gpu.tdp_w),
+        }
+
+
+def _models() -> Iterator[Row]:
+    from agentsim.domain.units import GIB
+    from agentsim.machine.catalog import models
+
+    for name, model in models().items():
+        yield {
+            "name": name,
+            "params_b": round(model.num_parameters / 1e9, 1),
+            "format": model.weight_format.name,
+            "weights_gib": round(model.weight_bytes / GIB, 1),
+            "kv_kib_per_token": round(model.kv_bytes_per_token() / 1024, 1),
+            "context_tokens": model.max_position,
+        }
+
+
+def _schedulers() -> Iterator[Row]:
+    from agentsim.policies.schedulers import SCHEDULERS
+
+    for name, policy in SCHEDULERS.items():
+        yield {"name": name, "about": _first_line(policy)}
+
+
+def _formats() -> Iterator[Row]:
+    from agentsim.workload.formats import FORMATS
+
+    for name, kind in FORMATS.items():
+        yield {"name": name, "about": kind.about}
+
+
+def _presets() -> Iterator[Row]:
+    from agentsim.machine.presets import PRESETS
+
+    for name, preset in PRESETS.items():
+        yield {"name": name, "about": preset.summary, "settings": preset.settings}
+
+
+def _settings() -> Iterator[Row]:
+    import msgspec
+
+    from agentsim.domain.config import Config
+
+    def walk(prefix: str, defaults: msgspec.Struct) -> Iterator[Row]:
+        for field in msgspec.structs.fields(defaults):
+            value = getattr(defaults, field.name)
+            if isinstance(value, msgspec.Struct):
+                yield from walk(f"{prefix}{field.name}.", value)
+            else:
+                name = f"{prefix}{field.name}"
+                yield {"name": name, "default": value, "values": _values(field.type)}
+
+    return walk("", Config())
+
+
+def _values(kind: Any) -> str:
+    """What a setting may be, in a few words: its choices, or its type and bounds."""
+    import msgspec
+
+    schema = msgspec.json.schema(kind)
+    choices = [part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"]
+    words = []
+    for part in choices:
+        if "enum" in part:
+            words.append(", ".join(str(choice) for choice in part["enum"]))
+            continue
+        bounds = {
+            "minimum": ">=",
+            "exclusiveMinimum": ">",
+            "maximum": "<=",
+            "exclusiveMaximum": "<",
+        }
+        said = [f"{sign} {part[key]}" for key, sign in bounds.items() if key in part]
+        words.append(" ".join([part.get("type", "any"), *said]))
+    return " or ".join(words)
+
+
+def _first_line(documented: object) -> str:
+    return (documented.__doc__ or "").strip().partition("\n")[0]
+
+
+KINDS: dict[str, Callable[[], Iterator[Row]]] = {
+    "gpus": _gpus,
+    "models": _models,
+    "schedulers": _schedulers,
+    "formats": _formats,
+    "presets": _presets,
+    "settings": _settings,
+}
+
+
+@click.command("list", short_help="List GPUs, models, settings and other names.")
+@click.argument("kind", metavar="|".join(KINDS))
+@click.option("--json", "as_json", is_flag=True, help="A JSON array instead of a table.")
+def list_command(kind: str, as_json: bool) -> None:
+    """List the names that options and configuration files take.
+
+    \b
+    agentsim list models
+    agentsim list settings --json
+    """
+    from agentsim.cli.screen import emit, wants_colour
+    from agentsim.errors import UnknownName
+
+    if kind not in KINDS:
+        raise UnknownName("list", kind, KINDS)
+    rows = list(KINDS[kind]())
+    if as_json:
+        emit(json.dumps(rows, indent=2) + "\n")
+        return
+    emit(_as_table(rows, colour=wants_colour()))
+
+
+def _as_table(rows: list[Row], *, colour: bool) -> str:
+    from agentsim.report.text import on_screen, plain_table
+
+    heads = [head for head in rows[0] if not isinstance(rows[0][head], dict)]
+    table = plain_table(tuple(head.replace("_", " ") for head in heads))
+    for head, column in zip(heads, table.columns, strict=True):
+        numeric = all(isinstance(row[head], int | float) for row in rows)
+        column.justify = "right" if numeric else "left"
+    for row in rows:
+        table.add_row(*(_cell(row[head]) for head in heads))
+    return on_screen(table, colour=colour)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,247 @@
+"""Nanoseconds for each unit of a step's work, from the specs and the named factors."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agentsim.domain.specs import GpuSpec, ModelSpec
+from agentsim.machine.factors import Factor, format_class
+
+#: Bytes moved for each logit by the cast to float32 and the greedy sampler: 10, from the sampler's
+#: 311 us at 256 rows of 128 256 on an RTX 4090 (LLMServingSim profile of vLLM 0.19).
+SAMPLER_BYTES_PER_LOGIT = 10.0
+
+#: Rows of the table of distinct experts: with more tokens every expert is active to 1e-12.
+_EXPERT_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What of the engine's settings a step time depends on.
+
+    Attributes
+    ----------
+    capture_sizes : tuple of int
+        Batch sizes in tokens with a CUDA graph, ascending; empty: none.
+    decode_tokens : int
+        Tokens of a sequence in a uniform decode step: 1 + drafts.
+    kv_element_bytes : float
+        2 for 16 bits, 1 for fp8.
+    """
+
+    tensor_parallel_size: int = 1
+    capture_sizes: tuple[int, ...] = ()
+    decode_tokens: int = 1
+    async_scheduling: bool = True
+    kv_element_bytes: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """What `Roofline` multiplies the sums of a batch by; all in nanoseconds but for the tables.
+
+    Attributes
+    ----------
+    dense_memory, dense_compute : float
+        Streaming all weights but experts and LM head once; their product for one token.
+    expert_memory, expert_compute : float
+        Streaming one expert of every layer; the products of one token's experts.
+    distinct_experts : list of float
+        Expected experts of a layer that a batch of so many tokens activates.
+    exposed : float
+        Share of the shorter of memory and compute time that is not hidden.
+    head_memory, head_compute, row : float
+        LM head: streaming it; the product of one row; sampling of one row.
+    decode_full, decode_window : float
+        Reading one token's KV in all layers of full, of sliding attention.
+    pairs_full, pairs_window : float
+        One query-key pair in all layers of full, of sliding attention.
+    token, token_link : float
+        One token's element-wise traffic and all-reduces; of it the all-reduces.
+    layers, layers_link : float
+        Fixed cost of all layers; of it the latency of the all-reduces.
+    padded : list of int
+        Tokens a batch is padded to, by its tokens, up to `largest_graph`.
+    """
+
+    dense_memory: float
+    dense_compute: float
+    expert_memory: float
+    expert_compute: float
+    distinct_experts: list[float]
+    last_expert_row: int
+    exposed: float
+    head_memory: float
+    head_compute: float
+    row: float
+    decode_full: float
+    decode_window: float
+    pairs_full: float
+    pairs_window: float
+    token: float
+    token_link: float
+    layers: float
+    layers_link: float
+    sequence: float
+    step: float
+    launch_piecewise: float
+    launch_eager: float
+    cpu_step: float
+    cpu_sequence: float
+    hides_cpu: bool
+    decode_tokens: int
+    largest_graph: int
+    padded: list[int]
+    factors: tuple[dict[str, Any], ...]
+
+
+def work_out(
+    gpu: GpuSpec, model: ModelSpec, factors: dict[str, Factor], execution: Execution
+) -> Coefficients:
+    """The coefficients of `model` on `gpu`."""
+    f = {name: factor.value for name, factor in factors.items()}
+    shards = execution.tensor_parallel_size
+    experts, layers = model.experts, model.num_layers
+    stream = 1e9 / (gpu.bandwidth_bytes_per_s * f["bandwidth_efficiency"])
+    stream_weights = stream / f["format_bandwidth_ratio"]
+    clock = f["compute_efficiency"] * f["power_efficiency"]
+    flop = 1e9 / (gpu.flops_16bit_per_s * clock)
+    peak = gpu.peak_flops_per_s(model.weight_format.compute)
+    if format_class(gpu, model) == "weight_only":
+        peak = gpu.flops_16bit_per_s
+    flop_weights = 1e9 / (peak * clock * f["format_compute_ratio"])
+    attention_flop = 1e9 / (
+        gpu.flops_16bit_per_s * f["attention_compute_efficiency"] * f["power_efficiency"]
+    )
+    attention_stream = 1e9 / (gpu.bandwidth_bytes_per_s * f["attention_bandwidth_efficiency"])
+    hidden_bytes = 2.0 * model.hidden
+    token_link, layers_link = 0.0, 0.0
+    if shards > 1:
+        # two all-reduces a layer; a ring sends 2 (N - 1) / N of the data over each link
+        sent = 2 * layers * hidden_bytes * 2 * (shards - 1) / shards
+        token_link = sent * 1e9 / (gpu.link_bytes_per_s * f["link_efficiency"])
+        layers_link = 2 * layers * f["allreduce_latency_s"] * 1e9
+    rows = _EXPERT_ROWS if experts else 0
+    widest = execution.capture_sizes[-1] if execution.capture_sizes else 0
+    expert_bytes = model.expert_params * model.bytes_per_param("experts")
+    return Coefficients(
+        dense_memory=model.dense_bytes / shards * stream_weights,
+        dense_compute=_dense_flops(model) / shards * flop_weights,
+        expert_memory=(experts.num_layers if experts else 0)
+        * expert_bytes
+        / shards
+        * stream_weights,
+        expert_compute=_expert_flops(model) / shards * flop_weights,
+        distinct_experts=_distinct(experts.num_experts, experts.per_token, rows) if experts else [],
+        last_expert_row=rows,
+        exposed=f["overlap_loss"],
+        head_memory=model.lm_head_params * 2.0 / shards * stream,
+        head_compute=model.lm_head_params * 2.0 / shards * flop,
+        row=model.vocab * SAMPLER_BYTES_PER_LOGIT * stream,
+        decode_full=_kv_bytes(model, execution, windowed=False) * attention_stream,
+        decode_window=_kv_bytes(model, execution, windowed=True) * attention_stream,
+        pairs_full=_pair_flops(model, windowed=False) / shards * attention_flop,
+        pairs_window=_pair_flops(model, windowed=True) / shards * attention_flop,
+        token=_elementwise_bytes(model, shards) * stream + token_link,
+        token_link=token_link,
+        layers=layers * f["layer_overhead_s"] * 1e9 + layers_link,
+        layers_link=layers_link,
+        sequence=f["sequence_overhead_s"] * 1e9,
+        step=f["step_overhead_s"] * 1e9,
+        launch_piecewise=layers * f["piecewise_launch_s"] * 1e9,
+        launch_eager=layers * f["eager_launch_s"] * 1e9,
+        cpu_step=f["scheduler_step_s"] * 1e9,
+        cpu_sequence=f["scheduler_sequence_s"] * 1e9,
+        hides_cpu=execution.async_scheduling,
+        decode_tokens=execution.decode_tokens,
+        largest_graph=widest,
+        padded=_padded(execution.capture_sizes),
+        factors=(*_datasheet(gpu), *(asdict(factor) for factor in factors.values())),
+    )
+
+
+def _dense_flops(model: ModelSpec) -> float:
+    """Two for each weight that every token passes."""
+    return 2.0 * (model.attention_params + model.mlp_params + model.extra_linear_params)
+
+
+def _expert_flops(model: ModelSpec) -> float:
+    experts = model.experts
+    return 2.0 * experts.num_layers * experts.per_token * model.expert_params if experts else 0.0
+
+
+def _distinct(num_experts: int, per_token: int, rows: int) -> list[float]:
+    """Expected distinct experts of 0 to `rows` tokens that choose at random.
+
+    A token leaves out an expert with probability 1 - k / E; repeated products, not powers, so that
+    every machine gets the same bits.
+    """
+    missed, table = 1.0, []
+    for _ in range(rows + 1):
+        table.append(num_experts * (1.0 - missed))
+        missed = missed * (1.0 - per_token / num_experts)
+    return table
+
+
+def _kv_bytes(model: ModelSpec, execution: Execution, *, windowed: bool) -> float:
+    """KV read for each token of context by one GPU; layers that share a cache read it too."""
+    shards = execution.tensor_parallel_size
+    elements = sum(
+        group.num_layers * 2 * max(1, group.num_kv_heads // shards) * group.head_dim
+        for group in model.attention
+        if (group.window is not None) == windowed
+    )
+    return elements * execution.kv_element_bytes
+
+
+def _pair_flops(model: ModelSpec, *, windowed: bool) -> float:
+    """Four for each pair, head and head dimension: QK^T and PV."""
+    return float(
+        sum(
+            4 * group.num_layers * model.num_heads * group.head_dim
+            for group in model.attention
+            if (group.window is not None) == windowed
+        )
+    )
+
+
+def _elementwise_bytes(model: ModelSpec, shards: int) -> float:
+    """Traffic of norms, activation and rotation of one token, 16-bit, in all layers.
+
+    A norm with residual reads and writes two hidden vectors, the gated activation reads two
+    widths and writes one, rotation and cache write read and write Q, K and V.
+    """
+    total = 0.0
+    for group in model.attention:
+        heads = model.num_heads + 2 * group.num_kv_heads
+        total += group.num_layers * (
+            4 * model.norms_per_layer * model.hidden + 2 * heads * group.head_dim / shards
+        )
+    if experts := model.experts:
+        active = experts.per_token * experts.intermediate + experts.shared_intermediate
+        # routed tokens are also gathered, scattered and summed
+        total += experts.num_layers * (3 * active / shards + 4 * experts.per_token * model.hidden)
+    else:
+        total += model.num_layers * 3 * model.intermediate / shards
+    return 2.0 * total
+
+
+def _padded(sizes: tuple[int, ...]) -> list[int]:
+    """For 0 to the largest size: the smallest size that holds so many tokens."""
+    return [sizes[bisect_left(sizes, n)] for n in range(sizes[-1] + 1)] if sizes else [0]
+
+
+def _datasheet(gpu: GpuSpec) -> list[dict[str, Any]]:
+    rows = (
+        ("bandwidth", gpu.bandwidth_bytes_per_s, "bytes/s"),
+        ("peak_16bit", gpu.flops_16bit_per_s, "FLOP/s"),
+        ("peak_fp8", gpu.flops_fp8_per_s, "FLOP/s"),
+        ("peak_int8", gpu.flops_int8_per_s, "operations/s"),
+        ("link", gpu.link_bytes_per_s, "bytes/s"),
+    )
+    return [
+        {"name": name, "value": value, "unit": unit, "kind": "datasheet", "source": gpu.source}
+        for name, value, unit in rows
+    ]

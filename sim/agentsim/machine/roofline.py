@@ -1,0 +1,197 @@
+"""How long a step takes: a roofline of its parts.
+
+``step = max(GPU, CPU)`` with asynchronous scheduling, their sum without. The GPU's part is a sum
+of linear layers, attention, LM head, all-reduces and fixed costs, each a product of an integer sum
+of the batch and a coefficient worked out once in `Coefficients`. docs/model.md has every formula.
+
+`Roofline.step_ns` and `Roofline.decode_steps_ns` do the same float64 operations in the same order
+(only ``+ - * max`` and one rounding), so a stride of steps and single steps agree bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agentsim.domain.batch import BatchShape
+from agentsim.machine.coefficients import Coefficients
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Roofline:
+    """Step times of one model on one GPU (or on several of them in tensor parallel).
+
+    Parameters
+    ----------
+    coefficients : Coefficients
+        Nanoseconds for each unit of work.
+    """
+
+    def __init__(self, coefficients: Coefficients) -> None:
+        self.coefficients = coefficients
+
+    def step_ns(self, shape: BatchShape) -> int:
+        """Duration of a step of this batch in nanoseconds, at least 1."""
+        c = self.coefficients
+        fixed, launch, cpu = self._apart_from_decode_attention(shape)
+        attention = (
+            shape.decode_context * c.decode_full + shape.window_decode_context * c.decode_window
+        )
+        kernels = fixed + attention
+        gpu = (kernels if kernels > launch else launch) + c.step
+        total = (gpu if gpu > cpu else cpu) if c.hides_cpu else gpu + cpu
+        return max(1, round(total))
+
+    def decode_steps_ns(self, shape: BatchShape, num_steps: int, window_growth: int) -> IntArray:
+        """Durations of the next steps of a batch in which every sequence decodes.
+
+        Parameters
+        ----------
+        shape : BatchShape
+            The first of these steps; it holds no prefill.
+        num_steps : int
+            How many steps; each adds `num_seqs` to `decode_context`.
+        window_growth : int
+            What each step adds to `window_decode_context`.
+
+        Returns
+        -------
+        ndarray of int64, shape (num_steps,)
+            Nanoseconds; element i is `step_ns` of the batch grown i times.
+
+        Raises
+        ------
+        ValueError
+            If the batch holds a prefill.
+        """
+        if shape.prefill_tokens:
+            raise ValueError("decode_steps_ns: the batch holds a prefill")
+        c = self.coefficients
+        fixed, launch, cpu = self._apart_from_decode_attention(shape)
+        index = np.arange(num_steps, dtype=np.int64)
+        context = shape.decode_context + index * shape.num_seqs
+        window = shape.window_decode_context + index * window_growth
+        attention = context * c.decode_full + window * c.decode_window
+        gpu = np.maximum(fixed + attention, launch) + c.step
+        total = np.maximum(gpu, cpu) if c.hides_cpu else gpu + cpu
+        result: IntArray = np.maximum(np.rint(total).astype(np.int64), 1)
+        return result
+
+    def _apart_from_decode_attention(self, shape: BatchShape) -> tuple[float, float, float]:
+        """Nanoseconds of the GPU's kernels but for decode attention, of launches, of the CPU.
+
+        These do not change while a batch only decodes.
+        """
+        c = self.coefficients
+        n, seqs = shape.num_tokens, shape.num_seqs
+        rows = shape.num_sampled if shape.num_sampled > seqs else seqs
+        padded = n
+        launch = c.launch_eager
+        if n <= c.largest_graph:
+            padded = c.padded[n]
+            is_decode = shape.prefill_tokens == 0 and n == seqs * c.decode_tokens
+            launch = 0.0 if is_decode else c.launch_piecewise
+        memory, compute = c.dense_memory, padded * c.dense_compute
+        linear = memory + compute * c.exposed if memory > compute else compute + memory * c.exposed
+        if c.expert_memory:
+            memory = c.distinct_experts[n if n < c.last_expert_row else c.last_expert_row]
+            memory, compute = memory * c.expert_memory, n * c.expert_compute
+            linear += (
+                memory + compute * c.exposed if memory > compute else compute + memory * c.exposed
+            )
+        memory, compute = c.head_memory, rows * c.head_compute
+        head = memory + compute * c.exposed if memory > compute else compute + memory * c.exposed
+        prefill = 0.0
+        if shape.prefill_tokens:
+            compute = shape.prefill_pairs * c.pairs_full + shape.window_pairs * c.pairs_window
+            memory = (
+                shape.prefill_context * c.decode_full
+                + shape.window_prefill_context * c.decode_window
+            )
+            prefill = compute if compute > memory else memory
+        fixed = (
+            linear + head + prefill + padded * c.token + rows * c.row + seqs * c.sequence + c.layers
+        )
+        return fixed, launch, c.cpu_step + seqs * c.cpu_sequence
+
+    def parts(self, columns: dict[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
+        """Seconds of each step by cause, and by what it was spent on.
+
+        Parameters
+        ----------
+        columns : dict of str to ndarray
+            Arrays of one length, named as the fields of `BatchShape` (the columns of a run's
+            steps).
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            By cause: ``weights`` (linear layers and their activations), ``attention``, ``lm_head``,
+            ``communication``, ``overhead``; they add up to the step. And again the whole step as
+            ``prefill_s``, ``decode_s``, ``overhead_s``: attention goes to its own side, the rest of
+            the GPU's work is shared by tokens, the LM head by sequences that decode or end a
+            prefill.
+        """
+        c = self.coefficients
+        get = {name: columns[name].astype(np.float64) for name in BatchShape._fields}
+        n, seqs = get["num_tokens"], get["num_seqs"]
+        rows = np.maximum(get["num_sampled"], seqs)
+        in_graph = n <= c.largest_graph
+        sizes = np.asarray(c.padded, dtype=np.float64)
+        index = np.minimum(n, c.largest_graph).astype(np.int64)
+        padded = np.where(in_graph, sizes[index], n)
+        weights = self._roof(np.full_like(n, c.dense_memory), padded * c.dense_compute)
+        if c.expert_memory:
+            table = np.asarray(c.distinct_experts)
+            experts = table[np.minimum(n, c.last_expert_row).astype(np.int64)]
+            weights = weights + self._roof(experts * c.expert_memory, n * c.expert_compute)
+        head = self._roof(np.full_like(n, c.head_memory), rows * c.head_compute) + rows * c.row
+        prefill_attention = np.maximum(
+            get["prefill_pairs"] * c.pairs_full + get["window_pairs"] * c.pairs_window,
+            get["prefill_context"] * c.decode_full
+            + get["window_prefill_context"] * c.decode_window,
+        )
+        decode_attention = (
+            get["decode_context"] * c.decode_full + get["window_decode_context"] * c.decode_window
+        )
+        communication = padded * c.token_link + c.layers_link
+        weights = weights + padded * (c.token - c.token_link)
+        kernels = (
+            weights + head + prefill_attention + decode_attention + communication
+            + seqs * c.sequence + (c.layers - c.layers_link)
+        )  # fmt: skip
+        is_decode = (get["prefill_tokens"] == 0) & (n == seqs * c.decode_tokens)
+        launch = np.where(in_graph, np.where(is_decode, 0.0, c.launch_piecewise), c.launch_eager)
+        gpu = np.maximum(kernels, launch) + c.step
+        cpu = c.cpu_step + seqs * c.cpu_sequence
+        total = np.maximum(gpu, cpu) if c.hides_cpu else gpu + cpu
+        work = weights + communication
+        share = get["prefill_tokens"] / np.maximum(n, 1.0)
+        prefill = prefill_attention + share * (work + head)
+        decode = decode_attention + (1.0 - share) * (work + head)
+        attention = prefill_attention + decode_attention
+        overhead = total - work - head - attention
+        named = {
+            "weights": weights,
+            "attention": attention,
+            "lm_head": head,
+            "communication": communication,
+            "overhead": overhead,
+            "prefill_s": prefill,
+            "decode_s": decode,
+            "overhead_s": overhead,
+        }
+        return {name: value * 1e-9 for name, value in named.items()}
+
+    def _roof(self, memory: FloatArray, compute: FloatArray) -> FloatArray:
+        longer, shorter = np.maximum(memory, compute), np.minimum(memory, compute)
+        result: FloatArray = longer + shorter * self.coefficients.exposed
+        return result
+
+    def factors(self) -> list[dict[str, Any]]:
+        """Every number the model uses: name, value, unit, kind, source."""
+        return list(self.coefficients.factors)

@@ -1,0 +1,167 @@
+"""From a `Config` to everything a run needs: `build_system`.
+
+`read_config` reads the user's settings from all their sources; `defaults` fills in what they leave
+open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agentsim.domain.config import Config, EngineConfig, load_config
+from agentsim.domain.specs import GpuSpec, ModelSpec
+from agentsim.errors import ConfigError, UnknownName
+from agentsim.machine.capacity import KVCapacity, kv_element_bytes, size_kv_cache
+from agentsim.machine.catalog import find_gpu, find_model, formats
+from agentsim.machine.coefficients import Execution, work_out
+from agentsim.machine.defaults import fill_defaults
+from agentsim.machine.factors import resolve_factors
+from agentsim.machine.presets import PRESETS
+from agentsim.machine.roofline import Roofline
+from agentsim.machine.vllm_args import parse_vllm_args
+
+#: Quantisation names of vLLM beside those of `formats`, and the format they stand for.
+_QUANTIZATIONS = {
+    "awq_marlin": "awq",
+    "gptq_marlin": "gptq",
+    "bitsandbytes": "bnb-nf4",
+    "gpt_oss_mxfp4": "mxfp4",
+}
+#: Formats vLLM can make from 16-bit weights while loading.
+_ONLINE = ("fp8", "bnb-nf4")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One replica, ready to run.
+
+    Attributes
+    ----------
+    engine : EngineConfig
+        With every default filled in but `quantization`.
+    assumptions : tuple of dict
+        Everything not given by the user: ``name``, ``value``, ``kind``, ``source``.
+    """
+
+    gpu: GpuSpec
+    model: ModelSpec
+    engine: EngineConfig
+    capacity: KVCapacity
+    cost: Roofline
+    assumptions: tuple[dict[str, Any], ...]
+
+
+def read_config(
+    path: Path | None = None,
+    *,
+    sets: Sequence[str] = (),
+    vllm_args: str | None = None,
+    gpu: str | None = None,
+    model: str | None = None,
+    preset: str | None = None,
+) -> tuple[Config, list[dict[str, Any]]]:
+    """The settings of a run from all their sources, and what was assumed or ignored on the way.
+
+    See `domain.config.load_config` for the order and the errors.
+    """
+    args = parse_vllm_args(vllm_args or "")
+    assumptions = []
+    settings: dict[str, Any] = {}
+    if preset is not None:
+        found = PRESETS[preset]
+        settings = found.settings
+        assumptions.append(_row(f"preset {preset}", found.summary, found.remains))
+    if args.without_effect:
+        ignored = " ".join(args.without_effect)
+        assumptions.append(
+            _row("vllm_args without effect", ignored, "changes no time, no decision")
+        )
+    config = load_config(
+        path, sets=sets, engine_args=args.settings, gpu=gpu, model=model, preset=settings
+    )
+    return config, assumptions
+
+
+def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> System:
+    """Specs, settings, KV capacity and step times of one replica.
+
+    Parameters
+    ----------
+    assumptions : sequence of dict
+        From `read_config`; put before those made here.
+
+    Raises
+    ------
+    UnknownName
+        No such GPU or model.
+    DoesNotFit
+        Weights or one request of `max_model_len` do not fit.
+    ConfigError
+        Settings that vLLM would refuse together.
+    """
+    gpu = find_gpu(config.gpu)
+    model = _quantised(find_model(config.model), config.engine.quantization)
+    _check_shards(model, config.engine.tensor_parallel_size)
+    engine = fill_defaults(config.engine, gpu, model)
+    capacity = size_kv_cache(gpu, model, engine)
+    engine = msgspec.structs.replace(
+        engine, num_gpu_blocks=capacity.num_gpu_blocks, max_model_len=capacity.max_model_len
+    )
+    factors = resolve_factors(gpu, model, config.cost)
+    execution = Execution(
+        tensor_parallel_size=engine.tensor_parallel_size,
+        capture_sizes=engine.cudagraph_capture_sizes or (),
+        decode_tokens=1 + engine.num_speculative_tokens,
+        async_scheduling=bool(engine.async_scheduling),
+        kv_element_bytes=kv_element_bytes(engine),
+    )
+    cost = Roofline(work_out(gpu, model, factors, execution))
+    made = [*assumptions, *_left_out(model, engine), *capacity.assumptions(), *cost.factors()]
+    return System(gpu, model, engine, capacity, cost, tuple(made))
+
+
+def _quantised(model: ModelSpec, quantization: str | None) -> ModelSpec:
+    """`model` in the weight format that the setting asks for, where vLLM can make it."""
+    if quantization is None or quantization == "compressed-tensors":
+        return model
+    name = _QUANTIZATIONS.get(quantization, quantization)
+    if name not in formats():
+        raise UnknownName("quantization", quantization, [*formats(), *_QUANTIZATIONS])
+    own = model.weight_format.name
+    if own == name or own.startswith(f"{name}-") or (own == "w4a16" and name in ("awq", "gptq")):
+        return model
+    if own != "bf16" or name not in _ONLINE:
+        raise ConfigError(
+            f"engine.quantization: {model.name} has weights in {own}, not in {quantization}; take "
+            f"a model in that format, such as {model.name}-{name}"
+        )
+    return msgspec.structs.replace(model, weight_format=formats()[name])
+
+
+def _check_shards(model: ModelSpec, shards: int) -> None:
+    if model.num_heads % shards:
+        raise ConfigError(
+            f"engine.tensor_parallel_size: expected a divisor of the {model.num_heads} attention "
+            f"heads of {model.name}, got {shards}"
+        )
+
+
+def _left_out(model: ModelSpec, engine: EngineConfig) -> list[dict[str, Any]]:
+    """What the run passes over."""
+    rows = []
+    if model.window is not None:
+        source = "vLLM frees blocks that left a sliding window; here every layer keeps them all"
+        rows.append(_row("kv.sliding_window", model.window, source))
+    if engine.speculative_method not in ("none", "ngram", "suffix"):
+        source = "weights and time of the draft model or heads are not counted"
+        rows.append(_row("speculation.draft_cost", 0, source))
+    return rows
+
+
+def _row(name: str, value: Any, source: str) -> dict[str, Any]:
+    return {"name": name, "value": value, "kind": "assumed", "source": source}

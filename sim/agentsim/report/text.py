@@ -1,0 +1,267 @@
+"""A result on one screen of 80 columns: the answer first, then why.
+
+Start at `to_text`. Whoever prints it decides on colour, which only repeats what position and words
+say.
+"""
+
+# ruff: noqa: PLC0415 (heavy libraries are imported where they are needed)
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agentsim.domain.records import Run
+from agentsim.report.durations import count, duration, percent, significant, unit_for
+from agentsim.report.figures import Quantiles, Summary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+#: Columns of a screen.
+WIDTH = 80
+_BAR = 9
+_LABEL = 15
+#: Row label, field of GpuTime, field of AgentTime, colour of the bar.
+_ROWS = (
+    ("queue", None, "queue_s", "yellow"),
+    ("prefill", "prefill_s", "prefill_s", "cyan"),
+    ("decode", "decode_s", "decode_s", "green"),
+    ("recomputation", "recomputation_s", "recomputation_s", "red"),
+    ("overhead", "overhead_s", None, "magenta"),
+    ("tool waits", "idle_tools_s", "tools_s", "blue"),
+    ("idle, nobody", "idle_nobody_s", None, "blue"),
+    ("idle, other", "idle_between_steps_s", None, "magenta"),
+)
+#: Rows that are shown even where they are 0.
+_ALWAYS = ("queue", "prefill", "decode", "overhead", "tool waits")
+_LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E", "session": "session"}
+#: Least share of the time that the headline mentions.
+_WORTH_SAYING = 0.005
+#: Assumptions named on the screen; `--assumptions` lists all.
+_NAMED = 3
+
+
+def to_text(run: Run, summary: Summary, *, colour: bool = False, ascii_only: bool = False) -> str:
+    """The result as text, at most 80 columns wide, with a newline at its end.
+
+    Parameters
+    ----------
+    run, summary
+        `summary` is `summarize(run, ...)`.
+    colour : bool
+        With ANSI styles, for a terminal.
+    ascii_only : bool
+        Bars of ``#`` instead of blocks.
+    """
+    from rich.text import Text
+
+    parts: list[RenderableType] = [
+        Text(_filled(headline(run, summary)), style="bold"),
+        _where(summary, ascii_only=ascii_only),
+        _latencies(summary),
+        _facts(run, summary),
+    ]
+    return "\n".join(on_screen(part, colour=colour) for part in parts)
+
+
+def assumptions_text(run: Run) -> str:
+    """Every assumption of a run: its kind, name and value, and below them where it comes from."""
+    from textwrap import fill
+
+    lines = []
+    for made in run.assumptions:
+        value = f"{made['value']} {made.get('unit', '')}".rstrip()
+        for first, text in (
+            (f"{made['kind']:<11}", f"{made['name']} = {value}"),
+            (" " * 11, str(made["source"])),
+        ):
+            lines.append(fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * 13))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def plain_table(heads: tuple[str, ...]) -> Table:
+    """A table of text without lines; its first column, for names, does not wrap."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold", no_wrap=head == heads[0])
+    return table
+
+
+def on_screen(part: RenderableType, *, colour: bool = False) -> str:
+    """Something of rich as lines of at most 80 columns, without trailing blanks."""
+    import io
+
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=WIDTH,
+        force_terminal=colour,
+        no_color=not colour,
+        color_system="standard" if colour else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    console.print(part)
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def headline(run: Run, summary: Summary) -> str:
+    """The answer in a sentence, and what the GPU did in another."""
+    calls = sum(summary.calls.values())
+    gpus = count(summary.replicas * int(run.facts.get("tensor_parallel_size", 1)), "x").split()[0]
+    machine = f"{'one' if gpus == '1' else gpus} {run.facts.get('gpu', 'GPU')}"
+    model = f" with {run.facts['model']}" if "model" in run.facts else ""
+    takes = "takes" if calls == 1 else "take"
+    who = f"{count(calls, 'call')} of {count(summary.agents, 'agent')}"
+    first = f"{who} {takes} {duration(summary.runtime_s)} on {machine}{model}."
+    gpu = summary.gpu
+    spent = {
+        "decodes": gpu.decode_s,
+        "prefills": gpu.prefill_s,
+        "recomputes": gpu.recomputation_s,
+        "is idle": gpu.idle_s,
+    }
+    shares = {verb: seconds / gpu.total_s for verb, seconds in spent.items() if gpu.total_s}
+    order = sorted(shares, key=lambda verb: -shares[verb])
+    said = [f"{verb} {percent(shares[verb])}" for verb in order if shares[verb] >= _WORTH_SAYING]
+    if not said:
+        return first
+    said[0] += " of that time"
+    listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
+    if (gpu.idle_tools_share or 0) > 0.5:
+        listed = listed.replace("is idle", "waits for tools")
+    return f"{first} The GPU {listed}."
+
+
+def _filled(text: str) -> str:
+    """Lines of at most `WIDTH` columns that keep a number and its % together."""
+    from textwrap import fill
+
+    return fill(text.replace(" %", "\xa0%"), WIDTH).replace("\xa0", " ")
+
+
+def _where(summary: Summary, *, ascii_only: bool) -> Table:
+    from rich.text import Text
+
+    who = "session" if summary.sessions == 1 else "per session"
+    table = _table("Time")
+    for head in ("GPU", who):
+        table.add_column(head, justify="right", no_wrap=True, width=11)
+        table.add_column("", justify="right", no_wrap=True, width=6)
+        table.add_column("", no_wrap=True, width=_BAR)
+    gpu, agent = summary.gpu, summary.agent
+    for label, on_gpu, in_session, colour in _ROWS:
+        spent = getattr(gpu, on_gpu) if on_gpu else None
+        lived = getattr(agent, in_session) if in_session else None
+        if not (spent or lived or label in _ALWAYS):
+            continue
+        row = []
+        for seconds, total in ((spent, gpu.total_s), (lived, agent.total_s)):
+            time, share, bar = _share(seconds, total, ascii_only)
+            row += [Text(time), Text(share), Text(bar, style=colour)]
+        table.add_row(f"  {label}", *row)
+    table.add_row("  total", duration(gpu.total_s), "", "", duration(agent.total_s), "", "")
+    return table
+
+
+def _share(spent: float | None, total: float, ascii_only: bool) -> tuple[str, str, str]:
+    """Time, percentage and bar; dashes where the row does not apply."""
+    if spent is None:
+        return "-", "", ""
+    share = spent / total if total else 0.0
+    return duration(spent), percent(share), _bar(share, ascii_only=ascii_only)
+
+
+def _bar(share: float, *, ascii_only: bool) -> str:
+    """A bar of at most `_BAR` columns, in eighths of a column where the terminal has them."""
+    if ascii_only:
+        return "#" * round(share * _BAR)
+    whole, eighths = divmod(round(share * _BAR * 8), 8)
+    return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()
+
+
+def _latencies(summary: Summary) -> Table:
+    table = _table("Latency")
+    for head in ("p50", "p90", "p99", "mean", "values"):
+        table.add_column(head, justify="right", no_wrap=True, width=10)
+    for name, label in _LATENCIES.items():
+        values: Quantiles = getattr(summary.latency, name)
+        cells = [values.p50, values.p90, values.p99, values.mean]
+        unit, factor = unit_for(max((c for c in cells if c is not None), default=1.0))
+        shown = ["-" if c is None else f"{significant(c * factor)} {unit}" for c in cells]
+        table.add_row(f"  {label}", *shown, f"{values.count:,}")
+    return table
+
+
+def _table(title: str) -> Table:
+    """A table without lines, its first column for labels."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column(title, no_wrap=True, width=_LABEL)
+    return table
+
+
+def _facts(run: Run, summary: Summary) -> Table:
+    """What one line says each: cache, memory, preemptions, tokens, assumptions, notes."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True, min_width=_LABEL)
+    table.add_column(overflow="fold")
+    for label, line in _lines(run, summary):
+        table.add_row(label, Text(line))
+    return table
+
+
+def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
+    tokens = summary.tokens
+    if tokens.cached_share is not None:
+        cached = f"{percent(tokens.cached_share)} of {count(tokens.prompt, 'prompt token')}"
+        yield "Prefix cache", f"served {cached}; {tokens.computed:,} were computed"
+    if summary.kv:
+        kv = summary.kv
+        use = f"peak {percent(kv.peak_share)}, mean {percent(kv.mean_share)}"
+        yield "KV cache", f"{use} of {count(kv.usable_blocks, 'block')} of {kv.block_tokens} tokens"
+    for line in run.facts.get("kv_log", ()):
+        yield "", str(line).replace(", ", ",\n")
+    lost = summary.preemptions
+    if lost.count:
+        again = f"{count(tokens.recomputed, 'token')} computed again"
+        yield "Preemptions", f"{lost.count:,}, of {count(lost.requests, 'call')}; {again}"
+    else:
+        yield "Preemptions", "none"
+    if summary.speculation:
+        drafts = summary.speculation
+        kept = f"{drafts.accepted:,} of {count(drafts.drafted, 'draft token')}"
+        yield "Speculation", f"kept {kept} ({percent(drafts.acceptance)})"
+    if summary.rates.output_tokens_per_s is not None:
+        rate = significant(summary.rates.output_tokens_per_s)
+        yield "Output", f"{count(tokens.output, 'token')}, {rate} a second"
+    if summary.batching.mean_seqs is not None:
+        batch = summary.batching
+        seqs = f"{batch.mean_seqs:.1f} sequences (mean), {batch.peak_running:,} running at most"
+        yield "Batching", f"{count(batch.steps, 'step')} of {seqs}"
+    yield "Calls", ", ".join(f"{number:,} {status}" for status, number in summary.calls.items())
+    if run.assumptions:
+        yield "Assumed", _assumed(run, summary)
+    for note, number in sorted(run.notes.items()):
+        yield "Note", f"{note}: {number:,}"
+
+
+def _assumed(run: Run, summary: Summary) -> str:
+    weakest = [str(made["name"]) for made in run.assumptions if made["kind"] == "assumed"]
+    named = ", ".join([*weakest[:_NAMED], *(["..."] if len(weakest) > _NAMED else [])])
+    said = [
+        f"{number} {kind}" + (f" ({named})" if kind == "assumed" else "")
+        for kind, number in summary.assumed.items()
+    ]
+    return f"{', '.join(said)}; --assumptions lists all"

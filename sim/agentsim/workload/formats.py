@@ -1,0 +1,88 @@
+"""The trace formats that are read, and the one door to all of them: `read_trace`.
+
+Outsiders add a format by an entry point of the group ``agentsim.formats`` that names a `Format`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agentsim.domain.trace import Trace
+from agentsim.registry import Registry
+from agentsim.workload.lines import Lines, decode_object, open_lines, show
+from agentsim.workload.mooncake import is_mooncake, read_mooncake
+from agentsim.workload.v1 import is_v1, read_v1
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One trace format.
+
+    Attributes
+    ----------
+    about : str
+        What it is, in a few words.
+    detect : function
+        Whether the first JSON object of a file is one of this format.
+    read : function
+        Reads the whole trace.
+    """
+
+    about: str
+    detect: Callable[[dict[str, Any]], bool]
+    read: Callable[[Lines], Trace]
+
+
+FORMATS: Registry[Format] = Registry(
+    "trace format",
+    {
+        "agentsim": Format("agentsim-trace v1, JSON lines", is_v1, read_v1),
+        "mooncake": Format(
+            "Mooncake requests with block hashes, JSON lines", is_mooncake, read_mooncake
+        ),
+    },
+    entry_point_group="agentsim.formats",
+    aliases={"v1": "agentsim", "agentsim-trace": "agentsim"},
+)
+
+
+def read_trace(path: str | os.PathLike[str], *, format: str = AUTO) -> Trace:
+    """Read a trace.
+
+    Parameters
+    ----------
+    path : path
+        A file, plain or gzip; ``-`` is standard input.
+    format : str
+        A name in `FORMATS`, or ``auto``: found by the first line.
+
+    Raises
+    ------
+    TraceError
+        If the file cannot be read, or a line of it is not as its format says.
+    UnknownName
+        If there is no such format.
+    """
+    reader = None if format == AUTO else FORMATS[format].read
+    with open_lines(path) as lines:
+        if lines.first is None:
+            raise lines.error("empty: expected a trace")
+        return (reader or _detect(lines).read)(lines)
+
+
+def _detect(lines: Lines) -> Format:
+    assert lines.first is not None
+    number, record = lines.first_number, decode_object(lines, lines.first_number, lines.first)
+    for name in FORMATS:
+        if FORMATS[name].detect(record):
+            return FORMATS[name]
+    raise lines.error(
+        f"not a trace format known here (fields {show(', '.join(record))}): expected one of "
+        f"{', '.join(FORMATS)}; a v1 trace begins with a header",
+        number,
+    )

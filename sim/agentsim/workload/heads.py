@@ -1,0 +1,127 @@
+"""The head of a prompt: system prompt and tool definitions, which sessions of one agent share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from agentsim.domain.trace import Call, Session, Trace
+
+HEADS_SHARED = "roots with a shared head"
+
+_Segments = Sequence[tuple[str, int]]
+
+
+def share_heads(trace: Trace, shared_prefix_tokens: int | None = None) -> Trace:
+    """Let sessions share the head of their first prompt where the trace says only its length.
+
+    The first prompts (roots that share nothing so far) become two segments: the head, under a name
+    that is the same for all sessions with the same lengths, and the rest, private to the session.
+    Prompts given as segments or blocks already say what they share and stay.
+
+    Parameters
+    ----------
+    trace : Trace
+        Not changed.
+    shared_prefix_tokens : int or None
+        Length of the head of every root, in tokens; 0 for none. By default `system_tokens` +
+        `tool_tokens` of each session.
+
+    Returns
+    -------
+    Trace
+        With a note of how many roots got a head.
+    """
+    num_shared = 0
+    sessions = []
+    for session in trace:
+        if shared_prefix_tokens is None:
+            tokens = session.system_tokens + session.tool_tokens
+            name = f"sys:{session.system_tokens}+{session.tool_tokens}"
+        else:
+            tokens, name = shared_prefix_tokens, "sys:shared-prefix"
+        calls = tuple(_with_head(call, name, tokens) for call in session.calls)
+        num_shared += sum(new is not old for new, old in zip(calls, session.calls, strict=True))
+        sessions.append(msgspec.structs.replace(session, calls=calls))
+    if not num_shared:
+        return trace
+    return Trace(sessions, trace.header, {**trace.notes, HEADS_SHARED: num_shared})
+
+
+def _with_head(call: Call, name: str, tokens: int) -> Call:
+    shares_nothing = call.segments is None and call.extends is None and call.blocks is None
+    if call.after or not shares_nothing or not tokens or not call.input_tokens:
+        return call
+    head = min(tokens, call.input_tokens)
+    rest = call.input_tokens - head
+    private = ((f"~new:{call.id}", rest),) if rest else ()
+    return msgspec.structs.replace(call, segments=((name, head), *private))
+
+
+def head_tokens(session: Session) -> dict[str, int]:
+    """How much of each prompt's start is the head of its agent, which truncation must keep.
+
+    The head is what is declared (`system_tokens` + `tool_tokens`, for prompts that begin at a root
+    of the session), or else the leading segments of the agent's first prompt that are neither
+    private (``~``) nor an output.
+
+    Returns
+    -------
+    dict of str to int
+        Tokens, by call id.
+    """
+    declared = session.system_tokens + session.tool_tokens
+    heads: dict[str, int] = {}
+    first_segments: dict[str, _Segments] = {}
+    for call in session.calls:
+        if call.extends is not None:
+            heads[call.id] = min(call.keep, heads[call.extends])
+        elif call.segments is not None:
+            named = first_segments.setdefault(call.agent, leading_shared(call.segments))
+            length = common_tokens(named, call.segments)
+            heads[call.id] = min(length, declared) if declared else length
+        else:
+            heads[call.id] = 0 if call.after else min(declared, call.input_tokens)
+    return heads
+
+
+def leading_shared(segments: _Segments) -> _Segments:
+    """The leading segments that another session could share."""
+    for index, (name, _) in enumerate(segments):
+        if name.startswith(("~", "out:")):
+            return segments[:index]
+    return segments
+
+
+def common_tokens(one: _Segments, other: _Segments) -> int:
+    """Tokens that two prompts made of segments share from the start."""
+    total = 0
+    ones, others = iter(one), iter(other)
+    (name, left), (other_name, other_left) = next(ones, ("", 0)), next(others, ("", 0))
+    begin = other_begin = 0
+    while name == other_name and begin == other_begin and left and other_left:
+        same = min(left, other_left)
+        total += same
+        begin, other_begin, left, other_left = (
+            begin + same,
+            begin + same,
+            left - same,
+            other_left - same,
+        )
+        if not left:
+            (name, left), begin = next(ones, ("", 0)), 0
+        if not other_left:
+            (other_name, other_left), other_begin = next(others, ("", 0)), 0
+    return total
+
+
+def first_tokens(segments: _Segments, tokens: int) -> tuple[tuple[str, int], ...]:
+    """The segments of the first `tokens` tokens."""
+    head: list[tuple[str, int]] = []
+    for name, length in segments:
+        if not tokens:
+            break
+        head.append((name, min(length, tokens)))
+        tokens -= head[-1][1]
+    return tuple(head)

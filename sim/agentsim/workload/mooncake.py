@@ -1,0 +1,97 @@
+"""Mooncake JSONL: production requests with chained block hashes and arrival times.
+
+One line is one request: ``timestamp`` in ms since the start, ``input_length``, ``output_length``
+and ``hash_ids``, chained hashes of 512 tokens each that are the same for all who share the whole
+prefix (Qin et al., "Mooncake", FAST 2025, and its FAST25-release/traces). Each line becomes a
+session of one call: who goes on with whose conversation is not in the file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from agentsim.domain.trace import Call, Header, Session, Trace
+from agentsim.domain.units import NS_PER_MS
+from agentsim.workload.lines import Lines, decode_object
+from agentsim.workload.rows import MAX_SECONDS, Count, Fault, faults_of_types, row_without
+
+#: By convention of the published traces; not in the file.
+BLOCK_TOKENS = 512
+NO_CHAIN = "requests whose session_id was not followed"
+
+Milliseconds = Annotated[
+    float, Meta(ge=0, le=MAX_SECONDS * 1000, description="a number of milliseconds >= 0")
+]
+
+
+class MooncakeRow(msgspec.Struct):
+    """One request."""
+
+    timestamp: Milliseconds
+    input_length: Count
+    output_length: Count
+    hash_ids: list[int | str]
+
+
+_KNOWN = frozenset(MooncakeRow.__struct_fields__)
+
+
+def is_mooncake(record: dict[str, Any]) -> bool:
+    """Whether the first record of a file is one of this format."""
+    return "hash_ids" in record and "type" not in record
+
+
+def read_mooncake(lines: Lines) -> Trace:
+    """Read a Mooncake trace.
+
+    Raises
+    ------
+    TraceError
+        At the first line that is not as the format says, or if there is none.
+    """
+    sessions = []
+    num_chained = 0
+    for number, line in lines:
+        record = decode_object(lines, number, line)
+        row, faults = _convert(record)
+        if row is None or faults:
+            raise lines.error("; ".join(map(str, faults)), number)
+        num_chained += "session_id" in record
+        sessions.append(_session(number, row, record))
+    if not sessions:
+        raise lines.error("no requests: expected at least one line")
+    header = Header(source="mooncake", extra={"block_size": BLOCK_TOKENS})
+    return Trace(sessions, header, {NO_CHAIN: num_chained} if num_chained else None)
+
+
+def _convert(record: dict[str, Any]) -> tuple[MooncakeRow | None, list[Fault]]:
+    try:
+        row: MooncakeRow | None = msgspec.convert(record, MooncakeRow)
+        faults: list[Fault] = []
+    except msgspec.ValidationError:
+        faults = faults_of_types(record, MooncakeRow)
+        row = row_without(record, MooncakeRow, faults)
+    if row is not None:
+        needed = -(-row.input_length // BLOCK_TOKENS)
+        if len(row.hash_ids) != needed:
+            text = (
+                f"expected {needed} hashes of {BLOCK_TOKENS} tokens for {row.input_length} tokens"
+            )
+            faults.append(Fault(("hash_ids",), f"{text}, got {len(row.hash_ids)}"))
+    return row, faults
+
+
+def _session(number: int, row: MooncakeRow, record: dict[str, Any]) -> Session:
+    extra = {name: record[name] for name in record if name not in _KNOWN}
+    call = Call(
+        id="main/0",
+        input_tokens=row.input_length,
+        output_tokens=row.output_length,
+        blocks=tuple(row.hash_ids),
+        block_tokens=BLOCK_TOKENS,
+        extra=extra or None,
+    )
+    return Session(f"line-{number:07d}", (call,), at_ns=round(row.timestamp * NS_PER_MS))

@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "agentsim", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
+# pytest --hypothesis-profile=thorough
+settings.register_profile("thorough", settings.get_profile("agentsim"), max_examples=2000)
 settings.load_profile("agentsim")
 
 

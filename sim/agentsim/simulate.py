@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agentsim.domain.config import Config, to_plain
+from agentsim.domain.config import Config, load_config, to_plain
 from agentsim.domain.records import REQUEST_COLUMNS, SESSION_COLUMNS, Columns, Run
 from agentsim.domain.trace import Trace
 from agentsim.engine.rules import Rules
@@ -62,7 +62,7 @@ def simulate(
     DoesNotFit
         If the model does not fit the GPU, or a call can never be served.
     """
-    config = config or Config()
+    config = config or load_config()
     system = system or build_system(config, assumptions)
     if not trace.num_calls:
         raise TraceError("the trace holds no call")
@@ -181,6 +181,7 @@ def _request_columns(simulation: Simulation) -> Columns:
                 "output_tokens": min(call.output_tokens, sequence.outputs),
                 "preemptions": sequence.preemptions,
                 "recomputed_tokens": sequence.recomputed,
+                "recovering_ns": sequence.recovering_ns,
                 "drafted_tokens": sequence.drafted,
                 "accepted_tokens": sequence.accepted,
             }

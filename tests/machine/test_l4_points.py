@@ -84,3 +84,19 @@ def test_long_prefills_of_gemma(shared: Path, file: str, model: str, window: int
             assert prefill_s(cost, cached, prompt, window) == pytest.approx(measured, rel=LIMIT)
             compared += 1
     assert compared == 3
+
+
+def test_twice_the_prompt_of_gemma_takes_as_much_longer_as_measured(shared: Path) -> None:
+    """What a run adds over that of half its prompt: the network's part cancels."""
+    file = shared / "measured/l4-points/grids/gemma4-12b-w4a16-ec2-2026-06-15.csv"
+    cost = cost_on_l4("gemma-4-12b-w4a16")
+    measured, simulated = {}, {}
+    for row in rows_of(file):
+        prompt = int(row["prompt_tokens"])
+        if row["concurrency"] == "1" and prompt >= 512:
+            measured[prompt] = float(row["latency_mean_s"])
+            cached = int(row["longest_prefix_sent_before_tokens"])
+            simulated[prompt] = prefill_s(cost, cached, prompt, 1024)
+    for prompt in sorted(measured)[1:]:
+        added = simulated[prompt] - simulated[prompt // 2]
+        assert added == pytest.approx(measured[prompt] - measured[prompt // 2], rel=LIMIT)

@@ -38,8 +38,9 @@ def random_scenario(seed: int, size: str | None = None) -> Json:
     """
     rng = random.Random(seed)
     size = size or rng.choices(("tiny", "small", "large"), (10, 85, 5))[0]
-    config = _random_config(rng, is_large=size == "large")
-    load = Load(rng, config)
+    is_tight = rng.random() < 0.3
+    config = _random_config(rng, size == "large", is_tight)
+    load = Load(rng, config, is_tight)
     num_requests = rng.randint(*SIZES[size])
     kinds = (load.session, load.family, load.duplicates, load.around_a_block, load.peek)
     kinds_here = rng.sample(kinds, rng.randint(1, 4))
@@ -47,20 +48,21 @@ def random_scenario(seed: int, size: str | None = None) -> Json:
         rng.choice(kinds_here)()
     if rng.random() < 0.3:
         rng.shuffle(load.requests)
+    room = "little memory" if is_tight else "any memory"
     return {
         "name": f"random-{seed:05d}",
-        "note": f"Random configuration and load, {size}, seed {seed}.",
+        "note": f"Random configuration and load, {size}, {room}, seed {seed}.",
         "config": config,
         "requests": load.requests,
     }
 
 
-def _random_config(rng: random.Random, is_large: bool) -> Json:
+def _random_config(rng: random.Random, is_large: bool, is_tight: bool) -> Json:
     lengths = (48, 64, 100, 128, 128, 200, 256, 256, 333, 512, 1024)
     max_model_len = rng.choice((1024, 2048, 4096) if is_large else lengths)
     block_size = rng.choice(BLOCK_SIZES)
     nums_seqs = (1, 2, 3, 4, 6, 6, 8, 8, 8, 12, 16, 16, 32, 64)
-    max_num_seqs = rng.choice((8, 16, 32, 64) if is_large else nums_seqs)
+    max_num_seqs = rng.choice((8, 16, 32, 64) if is_large or is_tight else nums_seqs)
     num_drafts = rng.choice((1, 2, 3, 4, 5, 7)) if rng.random() < 0.25 else 0
     is_chunked = rng.random() < 0.85
     least_chunk = max_model_len // 32 if is_chunked else max_model_len
@@ -68,7 +70,7 @@ def _random_config(rng: random.Random, is_large: bool) -> Json:
     least_budget = max(max_num_seqs, 1 + num_drafts, least_chunk)
     budgets = [budget for budget in BUDGETS if budget >= least_budget]
     least_blocks = -(-max_model_len // block_size) + 1
-    roominess = rng.choice((1, 1, 1, 1, 1, 1.1, 1.2, 1.5, 2.5, 10))
+    roominess = 1 if is_tight else rng.choice((1, 1, 1.1, 1.2, 1.5, 2.5, 10))
     config = {
         "block_size": block_size,
         "num_gpu_blocks": int(least_blocks * roominess) + rng.randint(0, 3),
@@ -79,8 +81,8 @@ def _random_config(rng: random.Random, is_large: bool) -> Json:
         "max_model_len": max_model_len,
         "enable_prefix_caching": rng.random() < 0.88,
         "enable_chunked_prefill": is_chunked,
-        "policy": rng.choice(("fcfs", "fcfs", "priority")),
-        "scheduler_reserve_full_isl": rng.random() < 0.6,
+        "policy": rng.choice(("fcfs", "fcfs", "fcfs", "priority", "priority")),
+        "scheduler_reserve_full_isl": rng.random() < (0.3 if is_tight else 0.6),
     }
     if rng.random() < 0.3:
         # Below 1 + drafts, vLLM's own assertion on padded requests fails.
@@ -101,15 +103,17 @@ def _random_config(rng: random.Random, is_large: bool) -> Json:
 class Load:
     """Grows the requests of a scenario; each public method adds one group of a kind."""
 
-    def __init__(self, rng: random.Random, config: Json) -> None:
+    def __init__(self, rng: random.Random, config: Json, is_tight: bool) -> None:
         self.rng = rng
         self.config = config
         self.requests: list[Json] = []
         room = config["max_model_len"] - 1
-        self.prompt_scale = max(2, room // rng.choice((1, 2, 3, 4, 6, 12)))
-        self.output_scale = min(room, rng.choice((1, 3, 10, 20, 40, 60, 80, 120)))
+        prompt_parts = (2, 3, 4) if is_tight else (1, 2, 3, 4, 6, 12)
+        output_scales = (40, 80, 120) if is_tight else (1, 3, 10, 20, 40, 60, 80, 120)
+        self.prompt_scale = max(2, room // rng.choice(prompt_parts))
+        self.output_scale = min(room, rng.choice(output_scales))
         self.may_overflow = rng.random() < 0.25
-        self.window = rng.choice((0, 3, 10, 20, 20, 40, 80, 300))
+        self.window = rng.choice((0, 3, 20, 20) if is_tight else (0, 3, 10, 20, 40, 80, 300))
         self.grid = rng.choice((1, 1, 4, 16))
         self.closed_share = rng.choice((0, 0.3, 0.7))
         self.stop_share = rng.choice((0, 0.5, 1))
@@ -150,7 +154,10 @@ class Load:
         """A prompt of whole blocks, then the same one again and one a token shorter or longer."""
         group = self._new_group("b")
         size = self.config["block_size"]
+        most_blocks = (self.config["max_model_len"] - 1) // size
         num_blocks = self.rng.randint(1, max(1, self.prompt_scale // size))
+        if self.rng.random() < 0.3:
+            num_blocks = max(1, most_blocks - self.rng.randint(0, 1))
         due = self._due()
         for number in range(self.rng.randint(2, 5)):
             length = max(1, num_blocks * size + self.rng.choice((-1, 0, 0, 0, 1)))

@@ -93,7 +93,7 @@ def spelled_out(trace: Trace) -> Iterator[tuple[str, Call, list[Token], list[Tok
         outputs: dict[str, list[Token]] = {}
         for call in session.calls:
             prompts[call.id] = prompt = list(_prompt(session.id, call, prompts, outputs))
-            outputs[call.id] = _stretch(session.id, f"out:{call.id}", call.output_tokens)
+            outputs[call.id] = stretch(session.id, f"out:{call.id}", call.output_tokens)
             assert len(prompt) == call.input_tokens
             yield session.id, call, prompt, outputs[call.id]
 
@@ -104,19 +104,19 @@ def _prompt(
     if call.segments is not None:
         for name, tokens in call.segments:
             private = name.startswith(("~", "out:"))
-            yield from _stretch(session if private else "", name, tokens)
+            yield from stretch(session if private else "", name, tokens)
     elif call.blocks is not None:
         left = call.input_tokens
         for name in call.blocks:
-            yield from _stretch("#", name, min(left, call.block_tokens))
+            yield from stretch("#", name, min(left, call.block_tokens))
             left -= call.block_tokens
     else:
         if call.extends is not None:
             yield from (prompts[call.extends] + outputs[call.extends])[: call.keep]
-        yield from _stretch(session, f"~new:{call.id}", call.input_tokens - call.keep)
+        yield from stretch(session, f"~new:{call.id}", call.input_tokens - call.keep)
 
 
-def _stretch(where: str, name: Any, tokens: int) -> list[Token]:
+def stretch(where: str, name: Any, tokens: int) -> list[Token]:
     return [(where, name, offset) for offset in range(tokens)]
 
 

@@ -110,6 +110,7 @@ BAD_CALLS: list[tuple[dict[str, Any], str]] = [
     (call_line(output_estimated=1), "field 'output_estimated': expected true or false, got 1"),
     (call_line(model=3), "field 'model': expected a string, got 3"),
     ({"type": "cal"}, "field 'type': expected header, session or call, got 'cal'"),
+    ({"type": []}, "field 'type': expected header, session or call, got []"),
     ({"session": "s1"}, "field 'type': expected header, session or call, got null"),
     (HEADER, "field 'type': a header stands only on the first line: is this two files in one?"),
     (

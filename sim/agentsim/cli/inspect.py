@@ -51,7 +51,7 @@ def _as_text(found: Inspection, *, colour: bool) -> str:
     from rich.text import Text
 
     from agentsim.report.durations import count, percent
-    from agentsim.report.text import on_screen, plain_table
+    from agentsim.report.layout import on_screen, plain_table
 
     tokens = f"{count(found.prompt_tokens, 'prompt token')} ({percent(found.prefill_share)})"
     head = (

@@ -139,7 +139,7 @@ def list_command(kind: str, as_json: bool) -> None:
 
 
 def _as_table(rows: list[Row], *, colour: bool) -> str:
-    from agentsim.report.text import on_screen, plain_table
+    from agentsim.report.layout import on_screen, plain_table
 
     heads = [head for head in rows[0] if not isinstance(rows[0][head], dict)]
     table = plain_table(tuple(head.replace("_", " ") for head in heads))

@@ -35,6 +35,7 @@ REQUEST_COLUMNS: dict[str, tuple[str, str]] = {
     "output_tokens": ("int64", "output tokens made"),
     "preemptions": ("int64", "times it lost its blocks"),
     "recomputed_tokens": ("int64", "tokens computed again after preemptions"),
+    "recovering_ns": ("int64", "from losing its blocks until it was as far as before, summed"),
     "drafted_tokens": ("int64", "draft tokens verified"),
     "accepted_tokens": ("int64", "draft tokens accepted"),
 }

@@ -15,7 +15,8 @@ class Item:
     """One sequence in a batch: what is computed of it, and whether it samples.
 
     `was_grouped`: it was scheduled with the decode group and has left it since. `is_stale`: it was
-    preempted since, so what comes back counts as output and changes nothing else.
+    preempted since, so what comes back counts as output and changes nothing else. `recovers`: it is
+    as far again as before a preemption.
     """
 
     sequence: Sequence
@@ -27,6 +28,7 @@ class Item:
     was_grouped: bool = False
     is_stale: bool = False
     num_accepted: int = 0
+    recovers: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -143,8 +143,8 @@ class Batcher:
         grouped = self.group.num_members
         if grouped + len(self.loose) != self.num_running:
             raise InvariantBroken(
-                f"batcher: {self.num_running} running, but {grouped} + {len(self.loose)} in and out of "
-                "the group"
+                f"batcher: {self.num_running} running, but {grouped} in the group and "
+                f"{len(self.loose)} out of it"
             )
         context = sum(self.group.computed(sequence) for sequence in self.group)
         if context != self.group.context:
@@ -362,6 +362,7 @@ class Batcher:
         after = item.computed_before + item.num_tokens
         self.memory.cache(sequence, min(after, sequence.num_tokens))
         again = min(after, sequence.high_water) - item.computed_before
+        item.recovers = item.computed_before < sequence.high_water <= after
         if again > 0:
             sequence.recomputed += again
             batch.recomputed += again

@@ -122,6 +122,9 @@ class Replica:
         while len(batcher.in_flight) <= batcher.lag and batcher.has_unfinished:
             free_before = batcher.pool.num_free
             batch = batcher.schedule()
+            for sequence in batch.preempted:
+                if sequence.lost_ns < 0:
+                    sequence.lost_ns = self.env.now_ns
             if batch.shape.num_tokens:
                 self._launch(batch)
                 continue
@@ -175,6 +178,11 @@ class Replica:
         self.batcher.update(batch)
         self.steps.add(self._rows.pop(batch).set(new_tokens=batch.num_delivered))
         self.steps.add_gaps(batch.gaps)
+        for item in batch.items:
+            if item.recovers and not item.is_stale:
+                sequence = item.sequence
+                sequence.recovering_ns += batch.end_ns - sequence.lost_ns
+                sequence.lost_ns = -1
         for sequence in batch.finished:
             self._finished(sequence)
 

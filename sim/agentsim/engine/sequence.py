@@ -61,6 +61,7 @@ class Sequence:
         "is_prefill_chunk",
         "joined",
         "last_token_ns",
+        "lost_ns",
         "max_tokens",
         "num_output",
         "num_prompt",
@@ -70,6 +71,7 @@ class Sequence:
         "preemptions",
         "priority",
         "recomputed",
+        "recovering_ns",
         "scheduled_ns",
         "status",
         "table",
@@ -106,6 +108,8 @@ class Sequence:
         self.cached_tokens = 0  # found in the prefix cache at the first admission
         self.high_water = 0  # tokens computed before the last preemption
         self.recomputed = 0
+        self.lost_ns = -1  # when it lost its blocks, until it is as far as it was
+        self.recovering_ns = 0
         self.drafted = 0
         self.accepted = 0
         self.scheduled_ns = -1

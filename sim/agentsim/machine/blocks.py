@@ -117,6 +117,7 @@ class BlockPool:
         if num_blocks <= self.blank:
             self.blank -= num_blocks
             return 0
+        _must(num_blocks <= self.num_free, f"{num_blocks} blocks taken of {self.num_free} free")
         evicted = left = num_blocks - self.blank
         self.blank = 0
         self._queued -= left

@@ -193,7 +193,9 @@ class _Reader:
         group = config.get("group_size") or config.get("q_group_size")
         if method == "compressed-tensors":
             groups: dict[str, Any] = config.get("config_groups") or {}
-            scheme: dict[str, Any] = next((group["weights"] for group in groups.values() if "weights" in group), {})
+            scheme: dict[str, Any] = next(
+                (group["weights"] for group in groups.values() if "weights" in group), {}
+            )
             bits, group = scheme.get("num_bits"), scheme.get("group_size")
             if config.get("format") == "pack-quantized":
                 method = "w4a16" if bits == 4 else "gptq-int8"

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from agentsim.domain.records import Run
 from agentsim.report.durations import count, duration, percent, significant, unit_for
 from agentsim.report.figures import Quantiles, Summary
+from agentsim.report.layout import WIDTH, on_screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-#: Columns of a screen.
-WIDTH = 80
 _BAR = 9
 _LABEL = 15
 #: Row label, field of GpuTime, field of AgentTime, colour of the bar.
@@ -80,43 +79,11 @@ def assumptions_text(run: Run) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def plain_table(heads: tuple[str, ...]) -> Table:
-    """A table of text without lines; its first column, for names, does not wrap."""
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold", no_wrap=head == heads[0])
-    return table
-
-
-def on_screen(part: RenderableType, *, colour: bool = False) -> str:
-    """Something of rich as lines of at most 80 columns, without trailing blanks."""
-    import io
-
-    from rich.console import Console
-
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=WIDTH,
-        force_terminal=colour,
-        no_color=not colour,
-        color_system="standard" if colour else None,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    console.print(part)
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
-
-
 def headline(run: Run, summary: Summary) -> str:
     """The answer in a sentence, and what the GPU did in another."""
     calls = sum(summary.calls.values())
-    gpus = count(summary.replicas * int(run.facts.get("tensor_parallel_size", 1)), "x").split()[0]
-    machine = f"{'one' if gpus == '1' else gpus} {run.facts.get('gpu', 'GPU')}"
+    num_gpus = summary.replicas * int(run.config.get("engine", {}).get("tensor_parallel_size", 1))
+    machine = f"{'one' if num_gpus == 1 else f'{num_gpus:,}'} {run.facts.get('gpu', 'GPU')}"
     model = f" with {run.facts['model']}" if "model" in run.facts else ""
     takes = "takes" if calls == 1 else "take"
     who = f"{count(calls, 'call')} of {count(summary.agents, 'agent')}"

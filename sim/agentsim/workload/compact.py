@@ -87,8 +87,7 @@ class Compaction:
         tokens = max(self._tokens, head)
         shorter = msgspec.structs.replace(call, input_tokens=tokens)
         if call.segments is None:
-            base = self._lineage.base_of(call)
-            return extending(shorter, Base(base.call_id, min(base.keep, head)))
+            return extending(shorter, self._lineage.base_of(call, at_most=head))
         kept = first_tokens(call.segments, head)
         summary = ((f"~summary:{call.id}", tokens - head),) if tokens > head else ()
         return msgspec.structs.replace(shorter, segments=(*kept, *summary))

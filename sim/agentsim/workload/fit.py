@@ -83,7 +83,8 @@ def fit_to_limit(
         return _each_session(
             trace, lambda session: _truncate(session, max_model_len, counts), counts
         )
-    tokens = round(COMPACTED_SHARE * max_model_len) if compact_tokens is None else compact_tokens
+    default = max(1, round(COMPACTED_SHARE * max_model_len))
+    tokens = default if compact_tokens is None else compact_tokens
     if not 1 <= tokens <= longest:
         raise DoesNotFit(
             f"compacted prompts: expected 1 to {longest} tokens (max_model_len {max_model_len}), "
@@ -120,7 +121,7 @@ def _skip(session: Session, longest: int, counts: dict[str, int]) -> Session:
     for call in session.calls:
         waits = any(name not in kept for name in (*call.after, *_outputs_in(call)))
         if waits or call.input_tokens > longest:
-            lineage.drop(call.id)
+            lineage.change(call.id, 0)
             _add(counts, SKIPPED_AFTER if waits else SKIPPED, 1)
             _add(counts, SKIPPED_TOKENS, call.input_tokens)
         else:

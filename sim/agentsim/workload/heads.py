@@ -96,24 +96,25 @@ def leading_shared(segments: _Segments) -> _Segments:
 
 def common_tokens(one: _Segments, other: _Segments) -> int:
     """Tokens that two prompts made of segments share from the start."""
+    ones, others = _stack(one), _stack(other)
     total = 0
-    ones, others = iter(one), iter(other)
-    (name, left), (other_name, other_left) = next(ones, ("", 0)), next(others, ("", 0))
-    begin = other_begin = 0
-    while name == other_name and begin == other_begin and left and other_left:
-        same = min(left, other_left)
+    while ones and others:
+        name, begin, tokens = ones.pop()
+        other_name, other_begin, other_tokens = others.pop()
+        if (name, begin) != (other_name, other_begin):
+            break
+        same = min(tokens, other_tokens)
         total += same
-        begin, other_begin, left, other_left = (
-            begin + same,
-            begin + same,
-            left - same,
-            other_left - same,
-        )
-        if not left:
-            (name, left), begin = next(ones, ("", 0)), 0
-        if not other_left:
-            (other_name, other_left), other_begin = next(others, ("", 0)), 0
+        if same < tokens:
+            ones.append((name, begin + same, tokens - same))
+        if same < other_tokens:
+            others.append((name, begin + same, other_tokens - same))
     return total
+
+
+def _stack(segments: _Segments) -> list[tuple[str, int, int]]:
+    """Name, first offset and tokens of each segment that is not empty; the first one is on top."""
+    return [(name, 0, tokens) for name, tokens in reversed(segments) if tokens]
 
 
 def first_tokens(segments: _Segments, tokens: int) -> tuple[tuple[str, int], ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from agentsim.domain.trace import Call, Session, Trace
 from agentsim.domain.units import ns_to_seconds
+from agentsim.workload.heads import share_heads
 from agentsim.workload.reuse import reuse_of
 
 #: Named percentiles of every distribution; numpy's method "linear".
@@ -39,7 +40,7 @@ class Inspection(msgspec.Struct, frozen=True):
     prefill_share : float
         Prompt tokens of all tokens.
     reused_tokens, reused_block_tokens, reused_prompt_tokens : int
-        As in `reuse.Reuse`.
+        As in `reuse.Reuse`; sessions share their heads, as in a replay (`heads.share_heads`).
     reuse, block_reuse, prompt_reuse : float
         The same as a share of `prompt_tokens`.
     calls_per_session, prompt, output, appended : Quantiles
@@ -96,7 +97,7 @@ def inspect(trace: Trace) -> Inspection:
     prompt_tokens = sum(call.input_tokens for call in calls)
     output_tokens = sum(call.output_tokens for call in calls)
     grown = [tokens for session in trace for tokens in appended_tokens(session)]
-    reuse = reuse_of(trace)
+    reuse = reuse_of(share_heads(trace))
     return Inspection(
         sessions=len(trace),
         calls=len(calls),

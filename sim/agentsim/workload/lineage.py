@@ -28,41 +28,41 @@ class Lineage:
     def __init__(self, session: Session) -> None:
         self.originals = {call.id: call for call in session.calls}
         self._intact: dict[str, int] = {}
-        self._dropped: dict[str, bool] = {}
 
     def is_changed(self, call_id: str) -> bool:
         """Whether the call's prompt is not what it was."""
         return call_id in self._intact
 
     def change(self, call_id: str, intact: int) -> None:
-        """Only the first `intact` tokens of this prompt are still what they were."""
+        """Only the first `intact` tokens of this prompt are still what they were (0: dropped)."""
         self._intact[call_id] = intact
 
-    def drop(self, call_id: str) -> None:
-        """This call is no longer there."""
-        self._intact[call_id] = 0
-        self._dropped[call_id] = True
-
-    def base_of(self, call: Call) -> Base:
+    def base_of(self, call: Call, at_most: int) -> Base:
         """The nearest base of the call (as it was) that still holds the tokens it keeps.
 
-        A changed base is passed over for its own base, as far as both agree; the last of the line
-        gives what of it is intact.
+        A base that no longer holds them is passed over for its own base, as far as both agree; the
+        last of the line gives what of it is intact.
+
+        Parameters
+        ----------
+        call : Call
+        at_most : int
+            Keep no more than so many tokens.
         """
-        base, keep = call.extends, call.keep
-        while base is not None and base in self._intact:
+        base, keep = call.extends, min(call.keep, at_most)
+        while base is not None and keep > self._intact.get(base, keep):
             original = self.originals[base]
             if original.extends is None:
-                keep = min(keep, self._intact[base])
-                return Base(None if base in self._dropped else base, keep)
-            base, keep = original.extends, min(keep, original.keep)
+                keep = self._intact[base]
+            else:
+                base, keep = original.extends, min(keep, original.keep)
         return Base(base, keep)
 
     def rebased(self, call: Call) -> Call:
         """The call with the same tokens, going on from a base that still holds them."""
         if call.extends is None or call.extends not in self._intact:
             return call
-        return extending(call, self.base_of(call))
+        return extending(call, self.base_of(call, at_most=call.keep))
 
 
 def extending(call: Call, base: Base) -> Call:

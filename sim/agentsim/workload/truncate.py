@@ -6,7 +6,7 @@ import msgspec
 
 from agentsim.domain.trace import Call, Session
 from agentsim.workload.heads import first_tokens, head_tokens
-from agentsim.workload.lineage import Base, Lineage, extending
+from agentsim.workload.lineage import Lineage, extending
 
 
 class Truncation:
@@ -34,14 +34,13 @@ class Truncation:
             return self._lineage.rebased(call)
         room = self._max_model_len - max(1, call.output_tokens)
         tokens = max(room, self._max_model_len // 2)
-        base = self._lineage.base_of(call)
         head = min(self._heads[call.id], tokens)
         self._lineage.change(call.id, head)
         self.num_truncated += 1
         self.num_tokens += call.input_tokens - tokens
         shorter = msgspec.structs.replace(call, input_tokens=tokens)
         if call.segments is None:
-            return extending(shorter, Base(base.call_id, min(base.keep, head)))
+            return extending(shorter, self._lineage.base_of(call, at_most=head))
         kept = first_tokens(call.segments, head)
         private = ((f"~cut:{call.id}", tokens - head),) if tokens > head else ()
         return msgspec.structs.replace(shorter, segments=(*kept, *private))

@@ -100,7 +100,7 @@ class _Reader:
             kind = record.get("type")
             if kind == "header":
                 faults = self.read_header(record, is_first=index == 0)
-            elif kind in readers:
+            elif isinstance(kind, str) and kind in readers:
                 faults = readers[kind](record)
             else:
                 faults = [Fault(("type",), f"expected header, session or call, got {show(kind)}")]

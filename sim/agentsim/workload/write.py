@@ -58,7 +58,9 @@ def records_of(trace: Trace) -> Iterator[dict[str, Any]]:
 
 
 def _block_size(trace: Trace) -> int | None:
-    sizes = {call.block_tokens for session in trace for call in session.calls if call.blocks}
+    sizes = {
+        call.block_tokens for session in trace for call in session.calls if call.blocks is not None
+    }
     if len(sizes) > 1:
         raise TraceError(
             f"calls have hashed blocks of {' and '.join(map(str, sorted(sizes)))} tokens: "
@@ -96,13 +98,13 @@ def _session_record(session: Session) -> dict[str, Any]:
         "priority": session.priority or None,
         "system_tokens": session.system_tokens or None,
         "tool_tokens": session.tool_tokens or None,
-        **(session.extra or {}),
     }
     return {
         "type": "session",
         "session": session.id,
         "at": ns_to_seconds(session.at_ns),
         **_present(optional),
+        **(session.extra or {}),
     }
 
 
@@ -136,9 +138,8 @@ def _call_record(session_id: str, call: Call) -> dict[str, Any]:
         "measured": _measured_record(call, extra.pop("measured", None)),
         "input_estimated": call.input_estimated or None,
         "output_estimated": call.output_estimated or None,
-        **extra,
     }
-    return {**record, **_present(optional)}
+    return {**record, **_present(optional), **extra}
 
 
 def _tool_records(call: Call, rests: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:

@@ -71,7 +71,7 @@ def _random_config(rng: random.Random, is_large: bool, is_tight: bool) -> Json:
     budgets = [budget for budget in BUDGETS if budget >= least_budget]
     least_blocks = -(-max_model_len // block_size) + 1
     roominess = 1 if is_tight else rng.choice((1, 1, 1.1, 1.2, 1.5, 2.5, 10))
-    config = {
+    config: Json = {
         "block_size": block_size,
         "num_gpu_blocks": int(least_blocks * roominess) + rng.randint(0, 3),
         "max_num_seqs": max_num_seqs,
@@ -174,7 +174,7 @@ class Load:
         prompt = [*other["prompt"], self._answer(other)]
         if self.rng.random() < 0.5:
             prompt.append([f"obs:{group}", self._length()])
-        due = {key: other[key] for key in ("arrival_step", "after") if key in other}
+        due: Json = {key: other[key] for key in ("arrival_step", "after") if key in other}
         if self.rng.random() < 0.3:
             due = self._due()
         self._add(group, prompt, self._later(due, self.rng.randint(0, other["output_len"] + 4)))

@@ -63,5 +63,5 @@ def test_laws(path: Path) -> None:
 
 
 def _output_tokens(request: dict[str, Any], config: dict[str, Any]) -> int:
-    prompt = sum(length for _, length in request["prompt"])
+    prompt: int = sum(length for _, length in request["prompt"])
     return min(int(request["output_len"]), int(config["max_model_len"]) - prompt)

@@ -81,6 +81,7 @@ def simulate(
         rules,
         system.cost,
         window_of(system),
+        contiguous=system.contiguous,
         exact=exact,
         check=check,
         progress=progress,
@@ -126,10 +127,13 @@ def window_of(system: System) -> int | None:
 
 def _write_down(simulation: Simulation, config: Config, system: System, trace: Trace) -> Run:
     """The columns of a run that has ended."""
-    steps = simulation.replica.steps
+    steps = simulation.server.steps
     gaps, weights = steps.gaps()
-    pool = simulation.replica.batcher.pool
-    capacity = system.capacity
+    rules, capacity, contiguous = simulation.rules, system.capacity, system.contiguous
+    usable_blocks, log = rules.usable_blocks, capacity.log_lines()
+    if contiguous is not None:
+        log = contiguous.log_lines()
+        usable_blocks = contiguous.num_blocks(contiguous.max_tokens, rules.block_size)
     return Run(
         requests=_request_columns(simulation),
         steps=dict(steps.columns()),
@@ -139,9 +143,9 @@ def _write_down(simulation: Simulation, config: Config, system: System, trace: T
             "gpu": system.gpu.name,
             "model": system.model.name,
             "num_gpu_blocks": capacity.num_gpu_blocks,
-            "usable_blocks": pool.num_blocks,
-            "block_size": pool.block_size,
-            "kv_log": list(capacity.log_lines()),
+            "usable_blocks": usable_blocks,
+            "block_size": rules.block_size,
+            "kv_log": list(log),
             "itl_ns": gaps,
             "itl_weight": weights,
             "num_agents": config.agents.num_agents or len(trace),

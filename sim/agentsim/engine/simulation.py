@@ -19,9 +19,11 @@ from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
 from agentsim.engine.session import Flight, SessionRun
+from agentsim.engine.static import StaticServer
 from agentsim.engine.waits import Waits
 from agentsim.errors import DoesNotFit
 from agentsim.machine.blocks import BlockTable
+from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.drafters import FixedRate
 
 Progress = Callable[[int, int, int], None]
@@ -39,6 +41,8 @@ class Simulation:
     cost : StepCost
     window : int or None
         Sliding window of the model, tokens.
+    contiguous : ContiguousMemory or None
+        Serve batch after batch without paging, from this memory.
     exact, check : bool
         See `Replica`.
     progress : callable or None
@@ -53,6 +57,7 @@ class Simulation:
         cost: StepCost,
         window: int | None = None,
         *,
+        contiguous: ContiguousMemory | None = None,
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
@@ -67,8 +72,21 @@ class Simulation:
         self._progress = progress
         self._inbox: list[Flight] = []
         self._num_calls = 0
-        batcher = Batcher(rules, window)
-        self.replica = Replica(self.env, batcher, cost, self._answer, exact=exact, check=check)
+        self._contiguous = contiguous
+        self.server: Replica | StaticServer
+        if contiguous is not None:
+            self.server = StaticServer(
+                self.env,
+                cost,
+                self._answer,
+                max_batch=rules.max_num_seqs,
+                max_tokens=contiguous.max_tokens,
+                reserved_blocks=lambda tokens: contiguous.num_blocks(tokens, rules.block_size),
+                window=window,
+            )
+        else:
+            batcher = Batcher(rules, window)
+            self.server = Replica(self.env, batcher, cost, self._answer, exact=exact, check=check)
 
     def run(self) -> None:
         """From the first session to the last answer.
@@ -80,7 +98,7 @@ class Simulation:
         """
         for session in self._trace:
             for call in session.calls:
-                check_fits(self.rules, session, call)
+                check_fits(self.rules, session, call, self._contiguous)
         self._start_agents()
         self.env.run()
 
@@ -140,8 +158,8 @@ class Simulation:
             wait_ns=self.waits.wait_ns,
         )
         self.runs.append(run)
-        if self.rules.enable_prefix_caching:
-            run.paths = SessionPaths(self.replica.batcher.pool.tree, session, str(number))
+        if self.rules.enable_prefix_caching and isinstance(self.server, Replica):
+            run.paths = SessionPaths(self.server.batcher.pool.tree, session, str(number))
         return run
 
     # -- the way to the server and back
@@ -156,7 +174,7 @@ class Simulation:
         inbox, self._inbox = sorted(self._inbox, key=lambda flight: flight.key), []
         for flight in inbox:
             if flight.call.input_tokens:
-                self.replica.enqueue(self._sequence(flight))
+                self.server.enqueue(self._sequence(flight))
             else:
                 if flight.run.paths is not None:
                     flight.run.paths.skip(flight.call)
@@ -203,7 +221,9 @@ class Simulation:
         self.env.trigger(flight.answered, self.env.now_ns, Phase.ARRIVE)
 
 
-def check_fits(rules: Rules, session: Session, call: Call) -> None:
+def check_fits(
+    rules: Rules, session: Session, call: Call, contiguous: ContiguousMemory | None = None
+) -> None:
     """Refuse a call that could never be served, with the arithmetic.
 
     Raises
@@ -220,6 +240,9 @@ def check_fits(rules: Rules, session: Session, call: Call) -> None:
     if not prompt:
         return
     num_output = min(max(1, call.output_tokens), rules.max_model_len - prompt)
+    if contiguous is not None:
+        contiguous.check_fits(name, prompt + num_output)
+        return
     tokens = min(prompt + num_output - 1 + rules.num_lookahead_tokens, rules.max_model_len)
     need = -(-tokens // rules.block_size)
     if need > rules.usable_blocks:

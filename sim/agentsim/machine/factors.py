@@ -67,7 +67,7 @@ def resolve_factors(gpu: GpuSpec, model: ModelSpec, cost: CostConfig) -> dict[st
             merged |= dict(zip(("value", "kind", "source"), gpu.factors[name], strict=True))
         found[name] = _factor(name, merged)
     for name, value in msgspec.structs.asdict(cost).items():
-        if value is not None:
+        if value is not None and name in found:
             found[name] = Factor(name, value, found[name].unit, "assumed", f"given as cost.{name}")
     return found
 

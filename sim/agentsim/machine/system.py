@@ -23,7 +23,16 @@ from agentsim.machine.defaults import fill_defaults
 from agentsim.machine.factors import resolve_factors
 from agentsim.machine.presets import PRESETS
 from agentsim.machine.roofline import Roofline
+from agentsim.machine.transformers import (
+    ContiguousMemory,
+    TransformersCost,
+    contiguous_memory,
+    transformers_factors,
+)
 from agentsim.machine.vllm_args import parse_vllm_args
+
+#: Kinds of engine without paging.
+CONTIGUOUS = ("hf", "static")
 
 #: Quantisation names of vLLM beside those of `formats`, and the format they stand for.
 _QUANTIZATIONS = {
@@ -46,14 +55,17 @@ class System:
         With every default filled in but `quantization`.
     assumptions : tuple of dict
         Everything not given by the user: ``name``, ``value``, ``kind``, ``source``.
+    contiguous : ContiguousMemory or None
+        For an engine without paging: what it has instead of `capacity`.
     """
 
     gpu: GpuSpec
     model: ModelSpec
     engine: EngineConfig
     capacity: KVCapacity
-    cost: Roofline
+    cost: Roofline | TransformersCost
     assumptions: tuple[dict[str, Any], ...]
+    contiguous: ContiguousMemory | None = None
 
 
 def read_config(
@@ -107,7 +119,7 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
     gpu = find_gpu(config.gpu)
     model = _quantised(find_model(config.model), config.engine.quantization)
     _check_shards(model, config.engine.tensor_parallel_size)
-    engine = fill_defaults(config.engine, gpu, model)
+    engine = fill_defaults(_of_kind(config.engine, model), gpu, model)
     capacity = size_kv_cache(gpu, model, engine)
     engine = msgspec.structs.replace(
         engine, num_gpu_blocks=capacity.num_gpu_blocks, max_model_len=capacity.max_model_len
@@ -120,9 +132,45 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
         async_scheduling=bool(engine.async_scheduling),
         kv_element_bytes=kv_element_bytes(engine),
     )
-    cost = Roofline(work_out(gpu, model, factors, execution))
+    roofline = Roofline(work_out(gpu, model, factors, execution))
+    cost: Roofline | TransformersCost = roofline
+    contiguous = None
+    if engine.kind in CONTIGUOUS:
+        own = transformers_factors(config.cost)
+        contiguous = contiguous_memory(gpu, model, kv_element_bytes(engine), own["hf_waste"].value)
+        if engine.kind == "hf":
+            cost = TransformersCost(roofline, own)
     made = [*assumptions, *_left_out(model, engine), *capacity.assumptions(), *cost.factors()]
-    return System(gpu, model, engine, capacity, cost, tuple(made))
+    return System(gpu, model, engine, capacity, cost, tuple(made), contiguous)
+
+
+def _of_kind(engine: EngineConfig, model: ModelSpec) -> EngineConfig:
+    """The settings that make vLLM's engine another kind of server.
+
+    Raises
+    ------
+    ConfigError
+        Settings that this kind does not have.
+    """
+    if engine.kind == "vllm":
+        return engine
+    if engine.kind in CONTIGUOUS:
+        if engine.speculative_method != "none":
+            raise ConfigError(f"engine.kind {engine.kind}: has no speculative decoding")
+        if engine.async_scheduling:
+            raise ConfigError(f"engine.kind {engine.kind}: has no asynchronous scheduling")
+    if engine.kind == "hf" and engine.tensor_parallel_size > 1:
+        raise ConfigError("engine.kind hf: runs on one GPU, tensor_parallel_size must be 1")
+    changes: dict[str, Any] = {"enable_prefix_caching": False}
+    if engine.kind in CONTIGUOUS:
+        changes["async_scheduling"] = False
+    if engine.kind == "hf":
+        changes |= {"max_num_seqs": 1, "enforce_eager": True}
+    if engine.kind == "continuous":
+        changes["enable_chunked_prefill"] = False
+        longest = engine.max_model_len or model.max_position
+        changes["max_num_batched_tokens"] = engine.max_num_batched_tokens or longest
+    return msgspec.structs.replace(engine, **changes)
 
 
 def _quantised(model: ModelSpec, quantization: str | None) -> ModelSpec:

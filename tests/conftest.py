@@ -13,7 +13,7 @@ settings.register_profile(
     "agentsim", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 # pytest --hypothesis-profile=thorough
-settings.register_profile("thorough", settings.get_profile("agentsim"), max_examples=2000)
+settings.register_profile("thorough", settings.get_profile("agentsim"), max_examples=500)
 settings.load_profile("agentsim")
 
 

@@ -9,6 +9,7 @@ import pytest
 from agentsim.domain.config import Config, CostConfig, EngineConfig, load_config, to_plain
 from agentsim.errors import ConfigError
 from agentsim.machine.catalog import factor_table
+from agentsim.machine.transformers import transformers_factors
 
 
 def test_without_a_model_the_launch_is_the_case_study() -> None:
@@ -57,7 +58,7 @@ def test_vllms_other_spelling_of_a_setting_is_taken() -> None:
         (
             "engine.kv_cache_dtype=fp7",
             "--set engine.kv_cache_dtype: expected one of auto, bfloat16, float16, fp8, fp8_e4m3, "
-            "fp8_e5m2, got 'fp7'",
+            "fp8_e5m2, got 'fp7'; did you mean 'fp8'?",
         ),
         (
             "agents.arrival=poisson:0",
@@ -106,12 +107,14 @@ def test_settings_that_contradict_one_another_are_refused(sets: list[str]) -> No
 def test_the_echo_holds_every_setting() -> None:
     plain = to_plain(load_config(sets=["agents.ramp_s=2"]))
     assert plain["agents"]["ramp_s"] == 2.0
-    assert set(plain) == {"gpu", "model", "seed", "engine", "agents", "cost"}
+    assert set(plain) == {"gpu", "model", "seed", "engine", "agents", "cost", "speculation"}
     assert set(plain["engine"]) == set(EngineConfig.__struct_fields__)
 
 
 def test_every_cost_setting_is_a_factor_and_every_factor_a_setting() -> None:
-    assert set(CostConfig.__struct_fields__) == set(factor_table()["general"])
+    assert set(CostConfig.__struct_fields__) == set(factor_table()["general"]) | set(
+        transformers_factors(CostConfig())
+    )
 
 
 def test_a_config_cannot_be_changed() -> None:

@@ -15,6 +15,7 @@ from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
 from agentsim.errors import InvariantBroken, TraceError
 from agentsim.machine.system import System, build_system
+from agentsim.policies.acceptance import assumption, resolve
 from agentsim.workload.fit import fit_to_limit, share_heads
 
 #: speculative methods that write KV of their own: one slot for each draft is reserved (vLLM 0.32,
@@ -66,14 +67,7 @@ def simulate(
     system = system or build_system(config, assumptions)
     if not trace.num_calls:
         raise TraceError("the trace holds no call")
-    agents, engine = config.agents, system.engine
-    shared = agents.shared_prefix_tokens or None
-    fitted = fit_to_limit(
-        share_heads(trace, shared),
-        engine.max_model_len or 0,
-        agents.too_long,
-        compact_tokens=agents.compact_tokens or None,
-    )
+    fitted = fit_trace(trace, config, system)
     rules = rules_of(system)
     simulation = Simulation(
         fitted,
@@ -90,6 +84,17 @@ def simulate(
     run = _write_down(simulation, config, system, fitted)
     _check_complete(run, simulation)
     return run
+
+
+def fit_trace(trace: Trace, config: Config, system: System) -> Trace:
+    """The trace as it is run: prompts share what the settings say, and fit into the model."""
+    agents = config.agents
+    return fit_to_limit(
+        share_heads(trace, agents.shared_prefix_tokens or None),
+        system.engine.max_model_len or 0,
+        agents.too_long,
+        compact_tokens=agents.compact_tokens or None,
+    )
 
 
 def rules_of(system: System) -> Rules:
@@ -151,9 +156,13 @@ def _write_down(simulation: Simulation, config: Config, system: System, trace: T
             "num_agents": config.agents.num_agents or len(trace),
             "version": metadata.version("agentsim"),
         },
-        assumptions=system.assumptions,
+        assumptions=(*system.assumptions, *_drafts_assumed(config, rules)),
         notes={**trace.notes, **simulation.waits.notes},
     )
+
+
+def _drafts_assumed(config: Config, rules: Rules) -> list[dict[str, Any]]:
+    return [assumption(resolve(config))] if rules.num_speculative_tokens else []
 
 
 def _request_columns(simulation: Simulation) -> Columns:
@@ -188,6 +197,7 @@ def _request_columns(simulation: Simulation) -> Columns:
                 "recovering_ns": sequence.recovering_ns,
                 "drafted_tokens": sequence.drafted,
                 "accepted_tokens": sequence.accepted,
+                "verifications": sequence.verifications,
             }
         rows.append(row)
     return _columns(rows, REQUEST_COLUMNS)

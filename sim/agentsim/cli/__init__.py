@@ -6,6 +6,7 @@ Nothing heavy is imported until a command runs, so that ``agentsim --help`` is i
 
 from __future__ import annotations
 
+from agentsim.cli.case_study import case_study_command
 from agentsim.cli.door import Door
 from agentsim.cli.inspect import inspect_command
 from agentsim.cli.replay import replay_command
@@ -14,7 +15,13 @@ from agentsim.cli.tables import list_command
 
 command = Door(
     "agentsim",
-    commands=[replay_command, inspect_command, schedule_command, list_command],
+    commands=[
+        replay_command,
+        inspect_command,
+        schedule_command,
+        case_study_command,
+        list_command,
+    ],
     help="""Simulate LLM agents being served by vLLM: how long a run takes, and why.
 
     \b

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentsim.cli.prices import price_options
+
 if TYPE_CHECKING:
     from agentsim.domain.config import Config
     from agentsim.domain.records import Run
@@ -44,21 +46,33 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--vllm-args", metavar="ARGS", help="Arguments of your own 'vllm serve' command.")
 @click.option("--preset", metavar="NAME", help="Behaviour of an older vLLM.")
 @_shorthands
+@price_options
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--exact", is_flag=True, help="One step at a time; the result is the same.")
 @click.option("--check", is_flag=True, help="Check every invariant after every step.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @click.option("--assumptions", "all_assumptions", is_flag=True, help="List all assumptions.")
+@click.option("--explain", is_flag=True, help="Show prefill work per turn, cached or not.")
+@click.option("--plot", metavar="FILE", help="Draw what --explain shows (.png, .svg).")
+@click.option(
+    "--spec-baseline/--no-spec-baseline",
+    default=None,
+    help="Also run without speculation; default: for small traces.",
+)
 @click.option("--out", metavar="DIR", help="Write requests, steps and sessions as Parquet.")
 @click.option("--force", is_flag=True, help="Let --out replace an earlier run.")
 def replay_command(
     *,
     trace: str,
+    prices: dict[str, Any],
     trace_format: str,
     exact: bool,
     check: bool,
     as_json: bool,
     all_assumptions: bool,
+    explain: bool,
+    plot: str | None,
+    spec_baseline: bool | None,
     out: str | None,
     force: bool,
     **settings: Any,
@@ -73,23 +87,38 @@ def replay_command(
     """
     from pathlib import Path
 
+    from agentsim.billing import bill_of, read_terms
     from agentsim.cli.screen import Ticker, emit
     from agentsim.machine.system import build_system
+    from agentsim.report.prefill import check_figure, plot_prefill, prefill_text
     from agentsim.report.store import check_target, write_run
     from agentsim.report.summary import summarize
-    from agentsim.simulate import simulate
+    from agentsim.simulate import fit_trace, simulate
+    from agentsim.speculation import compare, is_cheap
     from agentsim.workload.formats import read_trace
 
     config, assumptions = _configure(**settings)
     target = Path(out) if out is not None else None
+    figure = check_figure(plot) if plot is not None else None
     if target is not None:
         check_target(target, force=force)
     system = build_system(config, assumptions)
+    terms = read_terms(system.gpu, **prices)
     sessions = read_trace(trace, format=trace_format)
     with Ticker("replay") as tick:
         run = simulate(sessions, config, exact=exact, check=check, progress=tick, system=system)
-    summary = summarize(run, system.cost.parts(run.steps))
+    if spec_baseline is None:
+        spec_baseline = is_cheap(run)
+    if spec_baseline:
+        run = compare(sessions, config, run, system, exact=exact)
+    parts = system.cost.parts(run.steps)
+    bill = bill_of(run, fit_trace(sessions, config, system), terms, parts)
+    summary = summarize(run, parts, bill)
     text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
+    if explain and not as_json:
+        text += f"\n{prefill_text(run)}"
+    if figure is not None:
+        plot_prefill(run, figure)
     if target is not None:
         write_run(run, target, force=force)
     emit(text)
@@ -126,4 +155,4 @@ def _show(run: Run, summary: Summary, *, as_json: bool, all_assumptions: bool) -
         return result_json(run, summary)
     colour = wants_colour()
     text = to_text(run, summary, colour=colour, ascii_only=is_ascii())
-    return f"{text}\n{assumptions_text(run)}" if all_assumptions else text
+    return f"{text}\n{assumptions_text(run, summary.bill)}" if all_assumptions else text

@@ -49,6 +49,13 @@ def _schedulers() -> Iterator[Row]:
         yield {"name": name, "about": _first_line(policy)}
 
 
+def _drafters() -> Iterator[Row]:
+    from agentsim.policies.drafters import DRAFTERS
+
+    for name, model in DRAFTERS.items():
+        yield {"name": name, "about": _first_line(model)}
+
+
 def _formats() -> Iterator[Row]:
     from agentsim.workload.formats import FORMATS
 
@@ -110,6 +117,7 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "gpus": _gpus,
     "models": _models,
     "schedulers": _schedulers,
+    "drafters": _drafters,
     "formats": _formats,
     "presets": _presets,
     "settings": _settings,

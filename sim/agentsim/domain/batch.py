@@ -28,6 +28,8 @@ class BatchShape(NamedTuple):
     window_pairs, window_prefill_context, window_decode_context : int
         The same three with each context cut at the model's sliding window; equal to them without
         one.
+    num_drafts : int
+        Of `num_tokens` and of `num_sampled`: draft tokens verified.
     """
 
     num_tokens: int
@@ -40,3 +42,4 @@ class BatchShape(NamedTuple):
     window_pairs: int = 0
     window_prefill_context: int = 0
     window_decode_context: int = 0
+    num_drafts: int = 0

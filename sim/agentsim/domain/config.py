@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from agentsim.domain.settings import check_known, merge, nested, read_set, read_toml, structured
+from agentsim.domain.speculation import SpeculationConfig
 from agentsim.errors import ConfigError
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -22,7 +23,7 @@ NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 SpeculativeMethod = Literal[
-    "none", "ngram", "draft_model", "eagle", "eagle3", "mtp", "medusa", "suffix"
+    "none", "ngram", "draft_model", "eagle", "eagle3", "mtp", "medusa", "suffix", "lookahead"
 ]
 
 
@@ -31,6 +32,11 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    kind : str
+        The server: ``vllm``; ``hf``: Hugging Face generate, one request at a time, contiguous KV,
+        every prompt computed whole; ``static``: static batching with contiguous KV;
+        ``continuous``: paged continuous batching with whole prefills and no prefix cache;
+        ``hybrid``: that with chunked prefill.
     num_gpu_blocks : int or None
         Overrides the KV capacity worked out from memory (`num_gpu_blocks_override`).
     max_model_len : int or None
@@ -38,7 +44,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy : str
         Order of the waiting queue (`--scheduling-policy`).
     speculative_method, num_speculative_tokens : str, int
-        `--speculative-config`.
+        `--speculative-config`; ``lookahead`` is none of vLLM's. More in `SpeculationConfig`.
     lone_prefill_exempt : bool
         The long-prefill cap does not bind a request that is alone (0.32; not in early 2025).
     free_queue : str
@@ -46,6 +52,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         to the tail (early 2025).
     """
 
+    kind: Literal["vllm", "hf", "static", "continuous", "hybrid"] = "vllm"
     block_size: Count | None = None
     num_gpu_blocks: Annotated[int, msgspec.Meta(ge=2)] | None = None
     gpu_memory_utilization: Share | None = None
@@ -97,8 +104,6 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         What ``compact`` shortens a prompt to; 0: half of `max_model_len`.
     shared_prefix_tokens : int
         First tokens of every prompt taken as common to all sessions, for traces that do not say.
-    acceptance : float
-        Chance that a draft token is accepted, each alone.
     """
 
     num_agents: Count | None = None
@@ -121,7 +126,6 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     too_long: Literal["refuse", "skip", "truncate", "compact"] = "refuse"
     compact_tokens: Natural = 0
     shared_prefix_tokens: Natural = 0
-    acceptance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
 class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +151,10 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scheduler_sequence_s: NonNegative | None = None
     allreduce_latency_s: NonNegative | None = None
     link_efficiency: Share | None = None
+    hf_prefill_token_s: NonNegative | None = None
+    hf_decode_step_s: NonNegative | None = None
+    hf_kv_passes: NonNegative | None = None
+    hf_waste: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +166,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineConfig = EngineConfig()
     agents: AgentsConfig = AgentsConfig()
     cost: CostConfig = CostConfig()
+    speculation: SpeculationConfig = SpeculationConfig()
 
 
 #: Settings of the case study's launch: one L4, Qwen2.5-14B-AWQ. Used when no model is named.

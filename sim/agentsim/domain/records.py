@@ -38,6 +38,7 @@ REQUEST_COLUMNS: dict[str, tuple[str, str]] = {
     "recovering_ns": ("int64", "from losing its blocks until it was as far as before, summed"),
     "drafted_tokens": ("int64", "draft tokens verified"),
     "accepted_tokens": ("int64", "draft tokens accepted"),
+    "verifications": ("int64", "steps that verified drafts of it"),
 }
 
 #: A row is one step (forward pass) of one replica.
@@ -50,13 +51,14 @@ STEP_COLUMNS: dict[str, tuple[str, str]] = {
     "num_seqs": ("int64", "sequences in the batch"),
     "num_sampled": ("int64", "rows of the LM head"),
     "prefill_tokens": ("int64", "of num_tokens: prefill, recomputation included"),
-    "recomputed_tokens": ("int64", "of prefill_tokens: computed before and lost to a preemption"),
     "prefill_pairs": ("int64", "query-key pairs of the chunks"),
     "prefill_context": ("int64", "context tokens of the chunks"),
     "decode_context": ("int64", "context tokens of the decoding sequences"),
     "window_pairs": ("int64", "prefill_pairs within the sliding window"),
     "window_prefill_context": ("int64", "prefill_context within the sliding window"),
     "window_decode_context": ("int64", "decode_context within the sliding window"),
+    "num_drafts": ("int64", "draft tokens verified"),
+    "recomputed_tokens": ("int64", "of prefill_tokens: computed before and lost to a preemption"),
     "new_tokens": ("int64", "output tokens delivered at its end"),
     "running": ("int64", "requests admitted, after scheduling"),
     "waiting": ("int64", "requests in the queue, after scheduling"),

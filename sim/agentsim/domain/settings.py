@@ -15,6 +15,7 @@ from agentsim.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+_CHOICES = "expected one of "
 _TYPES = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
 
 
@@ -134,7 +135,15 @@ def structured(place: str, table: Mapping[str, Any], kind: type[S]) -> S:
         for part in path.split("."):
             value = value.get(part, value) if isinstance(value, Mapping) else value
         expected = _described(kind, path) or _expected(text)
-        raise ConfigError(f"{_where(place, path)}: {expected}, got {value!r}") from error
+        told = f"{expected}, got {value!r}{_nearest(expected, value)}"
+        raise ConfigError(f"{_where(place, path)}: {told}") from error
+
+
+def _nearest(expected: str, value: object) -> str:
+    """Which of the choices may have been meant."""
+    choices = expected.removeprefix(_CHOICES).split(", ") if expected.startswith(_CHOICES) else []
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _where(place: str, name: str) -> str:
@@ -154,7 +163,7 @@ def _described(kind: type[msgspec.Struct], path: str) -> str:
         texts = [meta.description for meta in found.__metadata__ if meta.description]
         return f"expected {texts[0]}" if texts else ""
     if get_origin(found) is Literal:
-        return f"expected one of {', '.join(map(str, get_args(found)))}"
+        return f"{_CHOICES}{', '.join(map(str, get_args(found)))}"
     return ""
 
 

@@ -1,6 +1,6 @@
 """What an agent did: sessions of calls, as a trace tells it.
 
-A `Call` is one LLM request; it starts `delay_ns` after the last of the calls it waits for (`after`).
+A `Call` is one LLM request, sent `delay_ns` after the last of the calls it waits for (`after`).
 What its prompt is made of is said in exactly one of four ways (`Call.segments`, `Call.extends`,
 `Call.blocks`, or none of them: nothing is shared). All readers in `agentsim.workload` make these
 values, the engine runs them.

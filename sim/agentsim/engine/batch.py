@@ -88,6 +88,7 @@ def add_up(sums: list[int], item: Item, window: int | None) -> None:
     if decodes:
         sums[6] += context
         sums[9] += windowed
+        sums[10] += item.num_drafts
         return
     pairs = new * before + new * (new + 1) // 2
     sums[3] += new

@@ -205,8 +205,8 @@ class Batcher:
         for sequence in self.group:
             self.memory.settle(sequence)
         for sequence, num_steps in self.group.dissolve():
-            sequence.last_token_ns = self.last_end_ns
             if num_steps:
+                sequence.last_token_ns = self.last_end_ns
                 self._left_in_flight(sequence)
         self.loose = list(self.running)
 
@@ -427,7 +427,8 @@ class Batcher:
         sequence = item.sequence
         accepted = 0
         if item.num_drafts and item.are_drafts_real and sequence.drafter is not None:
-            accepted = sequence.drafter.accept(item.num_drafts)
+            accepted = sequence.drafter.accept(item.num_drafts, sequence.outputs)
+            sequence.verifications += 1
             sequence.drafted += item.num_drafts
             sequence.accepted += accepted
         item.num_accepted = accepted

@@ -65,10 +65,11 @@ class SessionPaths:
         if call.segments is not None:
             spans = [(self._name(name), 0, length) for name, length in call.segments]
         elif call.blocks is not None:
-            size, spans = call.block_tokens, []
-            for i, block in enumerate(call.blocks):
-                spans.append((block, 0, min(size, call.input_tokens - i * size)))
-            spans.append((fresh, 0, max(0, call.input_tokens - size * len(call.blocks))))
+            size = call.block_tokens
+            whole, rest = divmod(call.input_tokens, size)
+            spans = [(block, 0, size) for block in call.blocks[:whole]]
+            last = call.blocks[whole] if whole < len(call.blocks) else fresh
+            spans.append((last, 0, call.input_tokens - size * len(spans)))
         else:
             spans = [(fresh, 0, call.input_tokens)]
         return self._tree.insert([*spans, output], adapter)

@@ -1,4 +1,8 @@
-"""Columns of what happened: steps and the gaps between tokens, many equal steps at a time."""
+"""Columns of what happened: steps and the gaps between tokens, many equal steps at a time.
+
+Steps that differ only in what grows evenly are kept as one row with a count; `columns` expands
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ IntArray = npt.NDArray[np.int64]
 
 _NAMES = tuple(STEP_COLUMNS)
 _INDEX = {name: i for i, name in enumerate(_NAMES)}
-_SHAPE_NAMES = BatchShape._fields
+_SHAPE_AT = _INDEX[BatchShape._fields[0]]
+assert _NAMES[_SHAPE_AT : _SHAPE_AT + len(BatchShape._fields)] == BatchShape._fields
 
 
 class StepRow(list[int]):
@@ -25,11 +30,17 @@ class StepRow(list[int]):
         return self
 
 
-def step_row(shape: BatchShape, **values: int) -> StepRow:
-    """A row for a step of this shape."""
-    row = StepRow([0] * len(_NAMES))
-    row.set(**dict(zip(_SHAPE_NAMES, shape, strict=True)))
-    return row.set(**values)
+def step_row(
+    shape: BatchShape, replica: int, start_ns: int, end_ns: int, facts: tuple[int, ...]
+) -> StepRow:
+    """A row for a step.
+
+    Parameters
+    ----------
+    facts : tuple of int
+        The columns behind those of the shape, in order: recomputed_tokens to preempted.
+    """
+    return StepRow((replica, 0, start_ns, end_ns, *shape, *facts))
 
 
 class StepRecorder:
@@ -38,15 +49,18 @@ class StepRecorder:
     def __init__(self) -> None:
         self.num_steps = 0
         self._rows: list[StepRow] = []
-        self._chunks: list[IntArray] = []
+        self._counts: list[int] = []
+        self._growths: list[tuple[int, int, int]] = []  # row, of decode_context, of the windowed
+        self._varying: dict[str, list[tuple[int, IntArray]]] = {}  # from which step
         self._gaps: list[tuple[int, int]] = []
         self._gap_chunks: list[tuple[IntArray, int]] = []
 
     def add(self, row: StepRow) -> None:
         """One step."""
-        row.set(step=self.num_steps)
+        row[1] = self.num_steps
         self.num_steps += 1
         self._rows.append(row)
+        self._counts.append(1)
 
     def add_gaps(self, gaps: list[tuple[int, int]]) -> None:
         """Gaps between successive tokens: (nanoseconds, how many)."""
@@ -56,39 +70,57 @@ class StepRecorder:
         """Gaps each seen by `num_sequences`."""
         self._gap_chunks.append((gaps_ns, num_sequences))
 
-    def add_stride(self, first: StepRow, changes: dict[str, IntArray]) -> None:
-        """Steps that differ only in `changes`: columns of equal length."""
-        self._flush()
-        num_steps = len(next(iter(changes.values())))
-        chunk = np.empty((num_steps, len(_NAMES)), dtype=np.int64)
-        chunk[:] = first
-        for name, column in changes.items():
-            chunk[:, _INDEX[name]] = column
-        chunk[:, _INDEX["step"]] = np.arange(self.num_steps, self.num_steps + num_steps)
+    def add_stride(
+        self, first: StepRow, growth: tuple[int, int], varying: dict[str, IntArray]
+    ) -> None:
+        """Steps that differ in the context, which grows evenly, and in the columns `varying`.
+
+        Parameters
+        ----------
+        first : StepRow
+            The first of them.
+        growth : (int, int)
+            What each step adds to decode_context and to window_decode_context.
+        varying : dict of str to ndarray of int64
+            Other columns, of equal length: the number of steps.
+        """
+        num_steps = len(varying["end_ns"])
+        first[1] = self.num_steps
+        self._growths.append((len(self._rows), *growth))
+        for name, column in varying.items():
+            self._varying.setdefault(name, []).append((self.num_steps, column))
+        self._rows.append(first)
+        self._counts.append(num_steps)
         self.num_steps += num_steps
-        self._chunks.append(chunk)
 
     def columns(self) -> dict[str, IntArray]:
         """All steps, as `STEP_COLUMNS` names them."""
-        self._flush()
-        if not self._chunks:
+        if not self._rows:
             return {name: np.zeros(0, dtype=np.int64) for name in _NAMES}
-        table = np.concatenate(self._chunks)
-        self._chunks = [table]
-        return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(_NAMES)}
+        rows = np.array(self._rows, dtype=np.int64)
+        counts = np.array(self._counts)
+        made = {name: np.repeat(rows[:, i], counts) for i, name in enumerate(_NAMES)}
+        made["step"] = np.arange(self.num_steps)
+        within = made["step"] - np.repeat(rows[:, 1], counts)
+        grows = np.array(self._growths, dtype=np.int64).reshape(-1, 3)
+        for i, name in ((1, "decode_context"), (2, "window_decode_context")):
+            slope = np.zeros(len(rows), dtype=np.int64)
+            slope[grows[:, 0]] = grows[:, i]
+            made[name] += np.repeat(slope, counts) * within
+        for name, parts in self._varying.items():
+            column = made[name]
+            for begin, values in parts:
+                column[begin : begin + len(values)] = values
+        return made
 
     def gaps(self) -> tuple[IntArray, IntArray]:
         """Gaps in nanoseconds, each once and in order, and how often each was seen."""
         singles = np.array(self._gaps, dtype=np.int64).reshape(-1, 2)
         values = [singles[:, 0], *(gaps for gaps, _ in self._gap_chunks)]
-        counts = [singles[:, 1]]
-        counts += [np.full(len(gaps), num, dtype=np.int64) for gaps, num in self._gap_chunks]
+        lengths = [len(gaps) for gaps, _ in self._gap_chunks]
+        numbers = np.array([num for _, num in self._gap_chunks], dtype=np.int64)
+        counts = np.concatenate([singles[:, 1], np.repeat(numbers, lengths)])
         unique, where = np.unique(np.concatenate(values), return_inverse=True)
         totals = np.zeros(len(unique), dtype=np.int64)
-        np.add.at(totals, where, np.concatenate(counts))
+        np.add.at(totals, where, counts)
         return unique, totals
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._chunks.append(np.array(self._rows, dtype=np.int64))
-            self._rows = []

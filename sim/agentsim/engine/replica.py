@@ -107,8 +107,11 @@ class Replica:
         self.env.at(when_ns, Phase.END, self._end)
 
     def _begin(self, _: simpy.Event) -> None:
-        """Decide the next steps."""
         self._begins_at = -1
+        self._decide()
+
+    def _decide(self) -> None:
+        """Decide the next steps."""
         num_stable = 0 if self._exact else self.batcher.stable_steps()
         if num_stable > 1:
             self._begin_stride(num_stable)
@@ -143,24 +146,26 @@ class Replica:
     def _launch(self, batch: Batch) -> None:
         """Let the GPU run it after what is in flight."""
         batcher = self.batcher
-        ahead = [other.end_ns for other in batcher.in_flight if other is not batch]
-        batch.start_ns = max([self.env.now_ns, *ahead])
+        start = self.env.now_ns
+        for other in batcher.in_flight:
+            start = max(start, other.end_ns)  # of the batch itself it is still 0
+        batch.start_ns = start
         batch.end_ns = batch.start_ns + self.cost.step_ns(batch.shape)
         for sequence in batch.admitted:
             if sequence.scheduled_ns < 0:
                 sequence.scheduled_ns = batch.start_ns
-        self._rows[batch] = step_row(
-            batch.shape,
-            replica=self._number,
-            start_ns=batch.start_ns,
-            end_ns=batch.end_ns,
-            recomputed_tokens=batch.recomputed,
-            running=batcher.num_running,
-            waiting=len(batcher.waiting),
-            used_blocks=batcher.pool.num_blocks - batcher.pool.num_free,
-            evicted_blocks=batch.evicted,
-            preempted=len(batch.preempted),
+        pool = batcher.pool
+        facts = (
+            batch.recomputed,
+            0,
+            len(batcher.running),
+            len(batcher.waiting),
+            pool.num_blocks - pool.num_free,
+            batch.evicted,
+            len(batch.preempted),
         )
+        row = step_row(batch.shape, self._number, batch.start_ns, batch.end_ns, facts)
+        self._rows[batch] = row
 
     def _end(self, _: simpy.Event) -> None:
         """Take in the output of what has ended now."""
@@ -171,7 +176,11 @@ class Replica:
             self._end_stride()
         else:
             self._take_in(self.batcher.in_flight[0])
-        if self.batcher.has_unfinished or self.batcher.in_flight:
+        if not (self.batcher.has_unfinished or self.batcher.in_flight):
+            return
+        if self.env.peek() > self.env.now:  # nothing else happens in this instant
+            self._decide()
+        else:
             self._begin_at(self.env.now_ns)
 
     def _take_in(self, batch: Batch) -> None:
@@ -203,50 +212,43 @@ class Replica:
 
     def _end_stride(self) -> None:
         """Make the steps of the stride that were decided; all but one in flight have ended."""
-        batcher, stride = self.batcher, self._stride
+        batcher, pool, stride = self.batcher, self.batcher.pool, self._stride
         assert stride is not None
         self._stride = None
         num_steps, num_members = stride.num_steps, stride.shape.num_seqs
         ends = stride.ends_ns
-        starts = np.concatenate(([stride.starts_ns], ends[:-1]))
-        steps = np.arange(num_steps)
-        cycle = np.resize(np.array(batcher.group.needs_cycle, dtype=np.int64), num_steps)
-        taken = np.cumsum(cycle)
-        evicted = np.maximum(0, taken - batcher.pool.blank)
-        waiting = np.full(num_steps, self._stride_waiting, dtype=np.int64)
-        for missed in stride.arrivals:
-            waiting[missed:] += 1
-        changes = {
-            "start_ns": starts,
-            "end_ns": ends,
-            "decode_context": stride.shape.decode_context + num_members * steps,
-            "window_decode_context": stride.shape.window_decode_context
-            + batcher.group.window_growth * steps,
-            "used_blocks": batcher.pool.num_blocks - batcher.pool.num_free + taken,
-            "evicted_blocks": np.diff(evicted, prepend=0),
-            "waiting": waiting,
-        }
-        first = step_row(
-            stride.shape,
-            replica=self._number,
-            new_tokens=num_members,
-            running=batcher.num_running,
-        )
-        gaps = ends - np.concatenate(([batcher.last_end_ns], ends[:-1]))
+        growth = (num_members, batcher.group.window_growth)
+        taken = np.cumsum(np.resize(np.array(batcher.group.needs_cycle), num_steps))
+        used = pool.num_blocks - pool.num_free + taken
+        varying = {"end_ns": ends, "start_ns": np.concatenate(([stride.starts_ns], ends[:-1]))}
+        if taken[-1]:
+            varying["used_blocks"] = used
+        if taken[-1] > pool.blank:
+            varying["evicted_blocks"] = np.diff(np.maximum(0, taken - pool.blank), prepend=0)
+        if stride.arrivals:
+            varying["waiting"] = np.full(num_steps, self._stride_waiting)
+            for missed in stride.arrivals:
+                varying["waiting"][missed:] += 1
+        facts = (0, num_members, batcher.num_running, self._stride_waiting, int(used[0]), 0, 0)
+        first = step_row(stride.shape, self._number, stride.starts_ns, int(ends[0]), facts)
+        last: StepRow | None = None
         if batcher.lag:
-            in_flight = batcher.in_flight[0]
-            self._take_in(in_flight)
-            gaps = gaps[:-1].copy()
-            gaps[:1] = ends[:1] - in_flight.end_ns
+            self._take_in(batcher.in_flight[0])
             last = StepRow(first)
-            last.set(new_tokens=0, **{name: int(column[-1]) for name, column in changes.items()})
-            changes = {name: column[:-1] for name, column in changes.items()}
+            last.set(
+                decode_context=stride.shape.decode_context + growth[0] * (num_steps - 1),
+                window_decode_context=stride.shape.window_decode_context
+                + growth[1] * (num_steps - 1),
+                **{name: int(column[-1]) for name, column in varying.items()},
+            )
+            varying = {name: column[:-1] for name, column in varying.items()}
         delivered = num_steps - batcher.lag
+        gaps = np.diff(ends[:delivered], prepend=batcher.last_end_ns)
         batcher.repeat(num_steps, int(ends[delivered - 1]) if delivered else batcher.last_end_ns)
         if delivered:
-            self.steps.add_stride(first, changes)
+            self.steps.add_stride(first, growth, varying)
             self.steps.add_equal_gaps(gaps, num_members)
-        if batcher.lag:
+        if last is not None:
             batch = batcher.in_flight[0]
-            batch.start_ns, batch.end_ns = int(starts[-1]), int(ends[-1])
+            batch.start_ns, batch.end_ns = last[2], last[3]
             self._rows[batch] = last

@@ -50,7 +50,7 @@ class ScriptedDrafter:
         self._proposals += 1
         return min(self._lengths[(self._proposals - 1) % len(self._lengths)], self._most)
 
-    def accept(self, num_drafts: int) -> int:
+    def accept(self, num_drafts: int, position: int) -> int:
         """The next acceptance of the list."""
         self._verifications += 1
         return min(self._accepts[(self._verifications - 1) % len(self._accepts)], num_drafts)

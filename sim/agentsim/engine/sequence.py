@@ -23,8 +23,9 @@ class Drafter(Protocol):
     def propose(self) -> int:
         """Drafts proposed after a step that sampled; each call is the next proposal."""
 
-    def accept(self, num_drafts: int) -> int:
-        """How many of `num_drafts` are accepted; each call is the next verification."""
+    def accept(self, num_drafts: int, position: int) -> int:
+        """How many of `num_drafts` are accepted, the first of them for output token `position`;
+        each call is the next verification."""
 
 
 class Sequence:
@@ -75,6 +76,7 @@ class Sequence:
         "scheduled_ns",
         "status",
         "table",
+        "verifications",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +114,7 @@ class Sequence:
         self.recovering_ns = 0
         self.drafted = 0
         self.accepted = 0
+        self.verifications = 0
         self.scheduled_ns = -1
         self.first_token_ns = -1
         self.last_token_ns = -1

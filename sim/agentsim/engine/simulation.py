@@ -24,7 +24,8 @@ from agentsim.engine.waits import Waits
 from agentsim.errors import DoesNotFit
 from agentsim.machine.blocks import BlockTable
 from agentsim.machine.transformers import ContiguousMemory
-from agentsim.policies.drafters import FixedRate
+from agentsim.policies.acceptance import resolve
+from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
 
 Progress = Callable[[int, int, int], None]
 
@@ -73,6 +74,7 @@ class Simulation:
         self._inbox: list[Flight] = []
         self._num_calls = 0
         self._contiguous = contiguous
+        self._acceptance = resolve(config)
         self.server: Replica | StaticServer
         if contiguous is not None:
             self.server = StaticServer(
@@ -95,10 +97,13 @@ class Simulation:
         ------
         DoesNotFit
             If a call can never be served; before anything runs.
+        TraceError
+            If a call lacks what the acceptance model reads of it.
         """
         for session in self._trace:
             for call in session.calls:
                 check_fits(self.rules, session, call, self._contiguous)
+                self._drafter(session, call, session.id)  # what it reads of the trace is there
         self._start_agents()
         self.env.run()
 
@@ -187,14 +192,6 @@ class Simulation:
         allowed = call.max_tokens or room
         if call.finish == "length":
             allowed = num_output
-        drafter = None
-        if rules.num_speculative_tokens:
-            drafter = FixedRate(
-                self._config.agents.acceptance,
-                rules.num_speculative_tokens,
-                self._config.seed,
-                f"{run.name}/{call.id}",
-            )
         priority = run.session.priority if call.priority is None else call.priority
         tip = run.paths.open(call) if run.paths is not None else None
         return Sequence(
@@ -204,8 +201,20 @@ class Simulation:
             max_tokens=max(allowed, num_output),
             table=BlockTable(tip),
             priority=priority,
-            drafter=drafter,
+            drafter=self._drafter(run.session, call, run.name),
         )
+
+    def _drafter(self, session: Session, call: Call, run_name: str) -> Drafter | None:
+        """Whose drafts the call gets, if it gets any."""
+        if not self.rules.num_speculative_tokens:
+            return None
+        drafted = Drafted(
+            num_drafts=self.rules.num_speculative_tokens,
+            seed=self._config.seed,
+            name=f"{run_name}/{call.id}",
+            extra={**(session.extra or {}), **(call.extra or {})},
+        )
+        return DRAFTERS[self._acceptance.model](self._acceptance, drafted)
 
     def _answer(self, sequence: Sequence) -> None:
         flight: Flight = sequence.owner

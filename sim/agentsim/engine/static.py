@@ -105,13 +105,9 @@ class StaticServer:
             window_prefill_context=size * prompt,
         )
         first_end = start + self.cost.step_ns(shape)
-        facts = {
-            "running": size,
-            "waiting": len(self.waiting),
-            "used_blocks": self._reserved_blocks(size * (prompt + num_decodes + 1)),
-        }
-        row = step_row(shape, start_ns=start, end_ns=first_end, new_tokens=size, **facts)
-        self.steps.add(row)
+        blocks = self._reserved_blocks(size * (prompt + num_decodes + 1))
+        facts = (0, size, size, len(self.waiting), blocks, 0, 0)
+        self.steps.add(step_row(shape, 0, start, first_end, facts))
         ends = self._decode(size, prompt, num_decodes, first_end, facts)
         end = int(ends[-1]) if num_decodes else first_end
         for sequence in batch:
@@ -122,7 +118,7 @@ class StaticServer:
         self.env.at(end, Phase.END, self._end)
 
     def _decode(
-        self, size: int, prompt: int, num_decodes: int, start: int, facts: dict[str, int]
+        self, size: int, prompt: int, num_decodes: int, start: int, facts: tuple[int, ...]
     ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Write the decode steps down, and return when each ends."""
         if not num_decodes:
@@ -135,14 +131,13 @@ class StaticServer:
         shape = BatchShape(size, size, size, decode_context=context)
         ends = start + np.cumsum(self._durations(shape, size * within))
         alive = np.sum([s.num_output - 2 >= steps for s in self.running], axis=0)
-        changes = {
+        varying = {
             "start_ns": np.concatenate(([start], ends[:-1])),
             "end_ns": ends,
-            "decode_context": context + size * steps,
             "window_decode_context": size * within,
             "new_tokens": alive,
         }
-        self.steps.add_stride(step_row(shape, **facts), changes)
+        self.steps.add_stride(step_row(shape, 0, start, int(ends[0]), facts), (size, 0), varying)
         gaps = np.diff(ends, prepend=start)
         self.steps.add_gaps(list(zip(gaps.tolist(), alive.tolist(), strict=True)))
         return ends

@@ -16,6 +16,7 @@ from agentsim.domain.config import EngineConfig
 from agentsim.domain.specs import GpuSpec, ModelSpec
 from agentsim.domain.units import GIB
 from agentsim.errors import DoesNotFit
+from agentsim.machine.drafting import DraftPlan
 
 MIB = 1 << 20
 
@@ -47,6 +48,8 @@ class KVCapacity:
         Blocks of the pool, the one that is never used included.
     available_bytes : int
         For the KV cache; 0 where `num_gpu_blocks` was given.
+    draft_bytes : int
+        Weights of a draft model or of heads; their KV is part of each block.
     tokens_per_request : int
         Block-rounded tokens that one request of `max_model_len` takes.
     """
@@ -63,6 +66,7 @@ class KVCapacity:
     available_bytes: int
     is_given: bool
     device: str = "GPU"
+    draft_bytes: int = 0
 
     @property
     def max_concurrency(self) -> float:
@@ -85,12 +89,17 @@ class KVCapacity:
         )
         return lines
 
+    def _draft_rows(self) -> list[tuple[str, int, str, str]]:
+        source = "shape of the draft model or of the heads of engine.speculative_method"
+        return [("kv.draft_bytes", self.draft_bytes, "assumed", source)] if self.draft_bytes else []
+
     def assumptions(self) -> list[dict[str, Any]]:
         """The terms that were worked out, not given."""
         if self.is_given:
             return []
         rows = (
             ("kv.weight_bytes", self.weight_bytes, "datasheet", "shape and format of the model"),
+            *self._draft_rows(),
             ("kv.activation_bytes", self.activation_bytes, "fitted", "docs/model.md, KV capacity"),
             ("kv.graph_bytes", self.graph_bytes, "assumed", "8 MiB for each captured CUDA graph"),
             (
@@ -133,13 +142,17 @@ def kv_element_bytes(engine: EngineConfig) -> float:
     return KV_ELEMENT_BYTES.get(engine.kv_cache_dtype, 2.0)
 
 
-def size_kv_cache(gpu: GpuSpec, model: ModelSpec, engine: EngineConfig) -> KVCapacity:
+def size_kv_cache(
+    gpu: GpuSpec, model: ModelSpec, engine: EngineConfig, draft: DraftPlan | None = None
+) -> KVCapacity:
     """The KV cache that vLLM would set up.
 
     Parameters
     ----------
     engine : EngineConfig
         With every default filled in; `max_model_len` may be -1.
+    draft : DraftPlan or None
+        Who drafts: its weights leave less for the cache, and its KV shares the blocks.
 
     Raises
     ------
@@ -148,13 +161,17 @@ def size_kv_cache(gpu: GpuSpec, model: ModelSpec, engine: EngineConfig) -> KVCap
     """
     shards, block_size = engine.tensor_parallel_size, engine.block_size or 16
     token_bytes = model.kv_bytes_per_token(kv_element_bytes(engine), shards)
+    draft_bytes = 0
+    if draft is not None:
+        token_bytes += draft.kv_token_bytes
+        draft_bytes = draft.weight_bytes
     block_bytes = token_bytes * block_size
     requested = math.ceil(gpu.memory_bytes * (engine.gpu_memory_utilization or 1.0))
     weights = math.ceil(model.weight_bytes / shards)
     activations = activation_bytes(model, engine)
     graphs = num_graphs(engine) * GRAPH_BYTES
     other = NON_TORCH_BYTES + (PARALLEL_BYTES if shards > 1 else 0)
-    available = requested - weights - activations - graphs - other
+    available = requested - weights - draft_bytes - activations - graphs - other
     if engine.kv_cache_memory_bytes is not None:
         available = engine.kv_cache_memory_bytes
     blocks = engine.num_gpu_blocks
@@ -162,7 +179,8 @@ def size_kv_cache(gpu: GpuSpec, model: ModelSpec, engine: EngineConfig) -> KVCap
         blocks = available // block_bytes
         if blocks < 2:
             raise DoesNotFit(
-                f"{model.name} does not fit {_place(gpu, shards)}: weights {_gib(weights)} GiB and "
+                f"{model.name} does not fit {_place(gpu, shards)}: weights {_gib(weights)} GiB"
+                f"{_and_drafter(draft)} and "
                 f"{_gib(activations + graphs + other)} GiB of activations and graphs of the "
                 f"{_gib(requested)} GiB requested ({engine.gpu_memory_utilization} of "
                 f"{_gib(gpu.memory_bytes)} GiB) leave {_gib(available)} GiB free for the KV cache, "
@@ -174,7 +192,7 @@ def size_kv_cache(gpu: GpuSpec, model: ModelSpec, engine: EngineConfig) -> KVCap
         num_gpu_blocks=blocks,
         block_size=block_size,
         block_bytes=block_bytes,
-        max_model_len=_max_model_len(model, engine, blocks, block_bytes),
+        max_model_len=_max_model_len(model, engine, blocks, block_bytes, draft),
         requested_bytes=requested,
         weight_bytes=weights,
         activation_bytes=activations,
@@ -182,10 +200,17 @@ def size_kv_cache(gpu: GpuSpec, model: ModelSpec, engine: EngineConfig) -> KVCap
         other_bytes=other,
         available_bytes=available if engine.num_gpu_blocks is None else blocks * block_bytes,
         is_given=engine.num_gpu_blocks is not None,
+        draft_bytes=draft_bytes,
     )
 
 
-def _max_model_len(model: ModelSpec, engine: EngineConfig, blocks: int, block_bytes: int) -> int:
+def _max_model_len(
+    model: ModelSpec,
+    engine: EngineConfig,
+    blocks: int,
+    block_bytes: int,
+    draft: DraftPlan | None,
+) -> int:
     """The longest request, fitted for -1, after a request of that length was found to fit."""
     block_size, length = engine.block_size or 16, engine.max_model_len or 0
     usable = (blocks - 1) * block_size
@@ -196,10 +221,20 @@ def _max_model_len(model: ModelSpec, engine: EngineConfig, blocks: int, block_by
         raise DoesNotFit(
             f"one request of max_model_len {length} needs {need // block_bytes} blocks of "
             f"{block_size} tokens ({_gib(need)} GiB) of KV cache and {blocks - 1} are usable "
-            f"({_gib((blocks - 1) * block_bytes)} GiB): set max_model_len to at most {usable}, or "
-            "raise gpu_memory_utilization"
+            f"({_gib((blocks - 1) * block_bytes)} GiB{_beside(draft)}): set "
+            f"max_model_len to at most {usable}, or raise gpu_memory_utilization"
         )
     return length
+
+
+def _and_drafter(draft: DraftPlan | None) -> str:
+    if draft is None or not draft.weight_bytes:
+        return ""
+    return f", {_gib(draft.weight_bytes)} GiB of the {draft.name}"
+
+
+def _beside(draft: DraftPlan | None) -> str:
+    return f" beside{_and_drafter(draft)[1:]}" if _and_drafter(draft) else ""
 
 
 def _place(gpu: GpuSpec, shards: int) -> str:

@@ -26,7 +26,8 @@ class Execution:
     capture_sizes : tuple of int
         Batch sizes in tokens with a CUDA graph, ascending; empty: none.
     decode_tokens : int
-        Tokens of a sequence in a uniform decode step: 1 + drafts.
+        Tokens of a sequence in a uniform decode step: 1 + drafts, or more where branches are
+        verified; 0: no decode step is captured whole.
     kv_element_bytes : float
         2 for 16 bits, 1 for fp8.
     """
@@ -54,8 +55,10 @@ class Coefficients:
         Share of the shorter of memory and compute time that is not hidden.
     head_memory, head_compute, row : float
         LM head: streaming it; the product of one row; sampling of one row.
-    decode_full, decode_window : float
+    context_full, context_window : float
         Reading one token's KV in all layers of full, of sliding attention.
+    decode_full, decode_window : float
+        The same for decodes; with many tokens of a sequence their products, if they take longer.
     pairs_full, pairs_window : float
         One query-key pair in all layers of full, of sliding attention.
     token, token_link : float
@@ -64,6 +67,8 @@ class Coefficients:
         Fixed cost of all layers; of it the latency of the all-reduces.
     padded : list of int
         Tokens a batch is padded to, by its tokens, up to `largest_graph`.
+    padded_decode : list of int
+        The same for uniform decode steps, whose graphs hold whole sequences.
     """
 
     dense_memory: float
@@ -76,6 +81,8 @@ class Coefficients:
     head_memory: float
     head_compute: float
     row: float
+    context_full: float
+    context_window: float
     decode_full: float
     decode_window: float
     pairs_full: float
@@ -94,6 +101,8 @@ class Coefficients:
     decode_tokens: int
     largest_graph: int
     padded: list[int]
+    largest_decode_graph: int
+    padded_decode: list[int]
     factors: tuple[dict[str, Any], ...]
 
 
@@ -124,6 +133,12 @@ def work_out(
         token_link = sent * 1e9 / (gpu.link_bytes_per_s * f["link_efficiency"])
         layers_link = 2 * layers * f["allreduce_latency_s"] * 1e9
     rows = _EXPERT_ROWS if experts else 0
+    context_full = _kv_bytes(model, execution, windowed=False) * attention_stream
+    context_window = _kv_bytes(model, execution, windowed=True) * attention_stream
+    pairs_full = _pair_flops(model, windowed=False) / shards * attention_flop
+    pairs_window = _pair_flops(model, windowed=True) / shards * attention_flop
+    queries = execution.decode_tokens if execution.decode_tokens > 1 else 0
+    padded_decode = _padded(_decode_sizes(execution))
     widest = execution.capture_sizes[-1] if execution.capture_sizes else 0
     expert_bytes = model.expert_params * model.bytes_per_param("experts")
     return Coefficients(
@@ -140,10 +155,12 @@ def work_out(
         head_memory=model.lm_head_params * 2.0 / shards * stream,
         head_compute=model.lm_head_params * 2.0 / shards * flop,
         row=model.vocab * SAMPLER_BYTES_PER_LOGIT * stream,
-        decode_full=_kv_bytes(model, execution, windowed=False) * attention_stream,
-        decode_window=_kv_bytes(model, execution, windowed=True) * attention_stream,
-        pairs_full=_pair_flops(model, windowed=False) / shards * attention_flop,
-        pairs_window=_pair_flops(model, windowed=True) / shards * attention_flop,
+        context_full=context_full,
+        context_window=context_window,
+        decode_full=max(context_full, queries * pairs_full),
+        decode_window=max(context_window, queries * pairs_window),
+        pairs_full=pairs_full,
+        pairs_window=pairs_window,
         token=_elementwise_bytes(model, shards) * stream + token_link,
         token_link=token_link,
         layers=layers * f["layer_overhead_s"] * 1e9 + layers_link,
@@ -158,6 +175,8 @@ def work_out(
         decode_tokens=execution.decode_tokens,
         largest_graph=widest,
         padded=_padded(execution.capture_sizes),
+        largest_decode_graph=len(padded_decode) - 1,
+        padded_decode=padded_decode,
         factors=(*_datasheet(gpu), *(asdict(factor) for factor in factors.values())),
     )
 
@@ -226,6 +245,18 @@ def _elementwise_bytes(model: ModelSpec, shards: int) -> float:
     else:
         total += model.num_layers * 3 * model.intermediate / shards
     return 2.0 * total
+
+
+def _decode_sizes(execution: Execution) -> tuple[int, ...]:
+    """Sizes of the graphs of uniform decode steps: rounded up to whole sequences.
+
+    A size that rounds beyond the largest is left out (vLLM 0.32, v1/worker/gpu/cudagraph_utils.py).
+    """
+    tokens, sizes = execution.decode_tokens, execution.capture_sizes
+    if tokens < 1 or not sizes:
+        return ()
+    rounded = {-(-size // tokens) * tokens for size in sizes}
+    return tuple(sorted(size for size in rounded if size <= sizes[-1]))
 
 
 def _padded(sizes: tuple[int, ...]) -> list[int]:

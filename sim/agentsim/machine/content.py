@@ -144,25 +144,14 @@ class ContentTree:
         root = self._roots.get(adapter)
         if root is None:
             root = self._roots[adapter] = Node(None, 0, 0, [], 0)
-        todo = [span for span in spans if span[2]]
-        todo.reverse()
-        node, position = root, 0
-        while todo:
-            child = node.children.get((position, todo[-1][0], todo[-1][1]))
-            if child is None:
-                return self._branch(node, position, todo)
-            node = child
-            position = _match(node, todo)
-        return _new_tip(node, position)
+        return self._follow(root, 0, spans)
 
     def extend(self, base: Tip, keep: int, spans: Iterable[Span]) -> Tip:
-        """The path of the first `keep` tokens of `base`, then spans that are new to the tree."""
+        """The path of the first `keep` tokens of `base`, then these spans."""
         node = base.node
         while keep <= node.start and node.parent is not None:
             node = node.parent
-        todo = [span for span in spans if span[2]]
-        todo.reverse()
-        return self._branch(node, keep, todo) if todo else _new_tip(node, keep)
+        return self._follow(node, keep, spans)
 
     def drop(self, tip: Tip) -> None:
         """Forget a tip; content that is neither cached nor on the way to a tip is forgotten too."""
@@ -183,6 +172,20 @@ class ContentTree:
             node = stack.pop()
             yield node
             stack.extend(node.children.values())
+
+    def _follow(self, node: Node, position: int, spans: Iterable[Span]) -> Tip:
+        """A tip for `spans` after `position`, which lies in or at the end of `node`."""
+        todo = [span for span in spans if span[2]]
+        todo.reverse()
+        if todo and position < node.end:
+            position = _match(node, position, todo)
+        while todo:
+            child = node.children.get((position, todo[-1][0], todo[-1][1]))
+            if child is None:
+                return self._branch(node, position, todo)
+            node = child
+            position = _match(node, node.start, todo)
+        return _new_tip(node, position)
 
     def _branch(self, node: Node, position: int, todo: list[Span]) -> Tip:
         """A tip for `todo` (reversed) after `position`, which lies in or at the end of `node`."""
@@ -252,11 +255,13 @@ def _new_tip(node: Node, length: int) -> Tip:
     return tip
 
 
-def _match(node: Node, todo: list[Span]) -> int:
-    """Take from `todo` (reversed) what agrees with the node, and return how far that goes."""
-    position = node.start
+def _match(node: Node, position: int, todo: list[Span]) -> int:
+    """Take from `todo` (reversed) what agrees with the node from `position` on, and return how far
+    that goes."""
+    skip = position - node.start
     for segment, offset, length in node.spans:
-        left = length
+        left = max(0, length - skip)
+        skip = max(0, skip - length)
         while left:
             if not todo:
                 return position

@@ -17,8 +17,16 @@ from agentsim.errors import ConfigError
 _ASYNC_METHODS = ("none", "draft_model", "eagle", "eagle3", "mtp")
 
 
-def fill_defaults(engine: EngineConfig, gpu: GpuSpec, model: ModelSpec) -> EngineConfig:
-    """`engine` with vLLM 0.32's server defaults where it says None; `num_gpu_blocks` stays."""
+def fill_defaults(
+    engine: EngineConfig, gpu: GpuSpec, model: ModelSpec, decode_tokens: int = 1
+) -> EngineConfig:
+    """`engine` with vLLM 0.32's server defaults where it says None; `num_gpu_blocks` stays.
+
+    Parameters
+    ----------
+    decode_tokens : int
+        Tokens a step computes of each sequence that decodes: 1 + drafts.
+    """
     tokens, seqs = _batch_defaults(gpu)
     if engine.performance_mode == "throughput":
         tokens, seqs = 2 * tokens, 2 * seqs
@@ -58,7 +66,7 @@ def fill_defaults(engine: EngineConfig, gpu: GpuSpec, model: ModelSpec) -> Engin
             "engine.async_scheduling: vLLM 0.32 has none with speculative_method "
             f"{engine.speculative_method!r}; leave it out"
         )
-    sizes = _capture_sizes(engine, gpu, max_num_seqs, budget)
+    sizes = _capture_sizes(engine, gpu, max_num_seqs, budget, decode_tokens)
     return msgspec.structs.replace(
         engine,
         block_size=engine.block_size or 16,
@@ -83,7 +91,7 @@ def _batch_defaults(gpu: GpuSpec) -> tuple[int, int]:
 
 
 def _capture_sizes(
-    engine: EngineConfig, gpu: GpuSpec, max_num_seqs: int, budget: int
+    engine: EngineConfig, gpu: GpuSpec, max_num_seqs: int, budget: int, decode_tokens: int
 ) -> tuple[int, ...]:
     """Batch sizes with a CUDA graph (config/vllm.py `_set_cudagraph_sizes`)."""
     if engine.enforce_eager or engine.max_cudagraph_capture_size == 0:
@@ -91,7 +99,6 @@ def _capture_sizes(
     if engine.cudagraph_capture_sizes is not None:
         return tuple(sorted({size for size in engine.cudagraph_capture_sizes if size <= budget}))
     ceiling = 1024 if gpu.compute_capability // 10 == 10 else 512
-    decode_tokens = 1 + engine.num_speculative_tokens
     largest = engine.max_cudagraph_capture_size
     sizes: set[int] = set()
     if largest is None:

@@ -36,15 +36,19 @@ class Roofline:
 
     def step_ns(self, shape: BatchShape) -> int:
         """Duration of a step of this batch in nanoseconds, at least 1."""
+        gpu, cpu = self.sides_ns(shape)
+        total = (gpu if gpu > cpu else cpu) if self.coefficients.hides_cpu else gpu + cpu
+        return max(1, round(total))
+
+    def sides_ns(self, shape: BatchShape) -> tuple[float, float]:
+        """Nanoseconds of a step on the GPU and on the CPU."""
         c = self.coefficients
         fixed, launch, cpu = self._apart_from_decode_attention(shape)
         attention = (
             shape.decode_context * c.decode_full + shape.window_decode_context * c.decode_window
         )
         kernels = fixed + attention
-        gpu = (kernels if kernels > launch else launch) + c.step
-        total = (gpu if gpu > cpu else cpu) if c.hides_cpu else gpu + cpu
-        return max(1, round(total))
+        return (kernels if kernels > launch else launch) + c.step, cpu
 
     def decode_steps_ns(self, shape: BatchShape, num_steps: int, window_growth: int) -> IntArray:
         """Durations of the next steps of a batch in which every sequence decodes.
@@ -92,9 +96,10 @@ class Roofline:
         padded = n
         launch = c.launch_eager
         if n <= c.largest_graph:
-            padded = c.padded[n]
+            padded, launch = c.padded[n], c.launch_piecewise
             is_decode = shape.prefill_tokens == 0 and n == seqs * c.decode_tokens
-            launch = 0.0 if is_decode else c.launch_piecewise
+            if is_decode and n <= c.largest_decode_graph:
+                padded, launch = c.padded_decode[n], 0.0
         memory, compute = c.dense_memory, padded * c.dense_compute
         linear = memory + compute * c.exposed if memory > compute else compute + memory * c.exposed
         if c.expert_memory:
@@ -109,8 +114,8 @@ class Roofline:
         if shape.prefill_tokens:
             compute = shape.prefill_pairs * c.pairs_full + shape.window_pairs * c.pairs_window
             memory = (
-                shape.prefill_context * c.decode_full
-                + shape.window_prefill_context * c.decode_window
+                shape.prefill_context * c.context_full
+                + shape.window_prefill_context * c.context_window
             )
             prefill = compute if compute > memory else memory
         fixed = (
@@ -118,7 +123,12 @@ class Roofline:
         )
         return fixed, launch, c.cpu_step + seqs * c.cpu_sequence
 
-    def parts(self, columns: dict[str, npt.NDArray[Any]]) -> dict[str, FloatArray]:
+    def parts(
+        self,
+        columns: dict[str, npt.NDArray[Any]],
+        more_gpu: FloatArray | float = 0.0,
+        more_cpu: FloatArray | float = 0.0,
+    ) -> dict[str, FloatArray]:
         """Seconds of each step by cause, and by what it was spent on.
 
         Parameters
@@ -126,6 +136,8 @@ class Roofline:
         columns : dict of str to ndarray
             Arrays of one length, named as the fields of `BatchShape` (the columns of a run's
             steps).
+        more_gpu, more_cpu : ndarray of float64 or float
+            Nanoseconds that each step takes beside this model's work, which are none of its causes.
 
         Returns
         -------
@@ -134,7 +146,8 @@ class Roofline:
             ``communication``, ``overhead``; they add up to the step. And again the whole step as
             ``prefill_s``, ``decode_s``, ``overhead_s``: attention goes to its own side, the rest of
             the GPU's work is shared by tokens, the LM head by sequences that decode or end a
-            prefill.
+            prefill. ``compute_s`` and ``memory_s``: how long its arithmetic units and its memory
+            are busy, each at most the whole step.
         """
         c = self.coefficients
         get = {name: columns[name].astype(np.float64) for name in BatchShape._fields}
@@ -144,16 +157,23 @@ class Roofline:
         sizes = np.asarray(c.padded, dtype=np.float64)
         index = np.minimum(n, c.largest_graph).astype(np.int64)
         padded = np.where(in_graph, sizes[index], n)
+        is_decode = (get["prefill_tokens"] == 0) & (n == seqs * c.decode_tokens)
+        is_decode &= n <= c.largest_decode_graph
+        sizes = np.asarray(c.padded_decode, dtype=np.float64)
+        index = np.minimum(n, c.largest_decode_graph).astype(np.int64)
+        padded = np.where(is_decode, sizes[index], padded)
         weights = self._roof(np.full_like(n, c.dense_memory), padded * c.dense_compute)
+        expert_memory = np.zeros_like(n)
         if c.expert_memory:
             table = np.asarray(c.distinct_experts)
             experts = table[np.minimum(n, c.last_expert_row).astype(np.int64)]
-            weights = weights + self._roof(experts * c.expert_memory, n * c.expert_compute)
+            expert_memory = experts * c.expert_memory
+            weights = weights + self._roof(expert_memory, n * c.expert_compute)
         head = self._roof(np.full_like(n, c.head_memory), rows * c.head_compute) + rows * c.row
         prefill_attention = np.maximum(
             get["prefill_pairs"] * c.pairs_full + get["window_pairs"] * c.pairs_window,
-            get["prefill_context"] * c.decode_full
-            + get["window_prefill_context"] * c.decode_window,
+            get["prefill_context"] * c.context_full
+            + get["window_prefill_context"] * c.context_window,
         )
         decode_attention = (
             get["decode_context"] * c.decode_full + get["window_decode_context"] * c.decode_window
@@ -164,17 +184,28 @@ class Roofline:
             weights + head + prefill_attention + decode_attention + communication
             + seqs * c.sequence + (c.layers - c.layers_link)
         )  # fmt: skip
-        is_decode = (get["prefill_tokens"] == 0) & (n == seqs * c.decode_tokens)
         launch = np.where(in_graph, np.where(is_decode, 0.0, c.launch_piecewise), c.launch_eager)
-        gpu = np.maximum(kernels, launch) + c.step
-        cpu = c.cpu_step + seqs * c.cpu_sequence
+        gpu = np.maximum(kernels, launch) + c.step + more_gpu
+        cpu = c.cpu_step + seqs * c.cpu_sequence + more_cpu
         total = np.maximum(gpu, cpu) if c.hides_cpu else gpu + cpu
+        context_memory = (
+            (get["decode_context"] + get["prefill_context"]) * c.context_full
+            + (get["window_decode_context"] + get["window_prefill_context"]) * c.context_window
+        )
+        memory = (
+            c.dense_memory + expert_memory + c.head_memory + context_memory + rows * c.row
+            + padded * (c.token - c.token_link)
+        )  # fmt: skip
+        compute = (
+            padded * c.dense_compute + n * c.expert_compute + rows * c.head_compute
+            + get["prefill_pairs"] * c.pairs_full + get["window_pairs"] * c.pairs_window
+        )  # fmt: skip
         work = weights + communication
         share = get["prefill_tokens"] / np.maximum(n, 1.0)
         prefill = prefill_attention + share * (work + head)
         decode = decode_attention + (1.0 - share) * (work + head)
         attention = prefill_attention + decode_attention
-        overhead = total - work - head - attention
+        overhead = total - work - head - attention - more_gpu - more_cpu
         named = {
             "weights": weights,
             "attention": attention,
@@ -184,6 +215,8 @@ class Roofline:
             "prefill_s": prefill,
             "decode_s": decode,
             "overhead_s": overhead,
+            "compute_s": np.minimum(compute, total),
+            "memory_s": np.minimum(memory, total),
         }
         return {name: value * 1e-9 for name, value in named.items()}
 

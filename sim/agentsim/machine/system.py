@@ -13,16 +13,19 @@ from typing import Any
 
 import msgspec
 
-from agentsim.domain.config import Config, EngineConfig, load_config
+from agentsim.domain.config import Config, EngineConfig, check_together, load_config
 from agentsim.domain.specs import GpuSpec, ModelSpec
+from agentsim.domain.speculation import check_speculation
 from agentsim.errors import ConfigError, UnknownName
 from agentsim.machine.capacity import KVCapacity, kv_element_bytes, size_kv_cache
 from agentsim.machine.catalog import find_gpu, find_model, formats
 from agentsim.machine.coefficients import Execution, work_out
 from agentsim.machine.defaults import fill_defaults
+from agentsim.machine.drafting import plan_draft
 from agentsim.machine.factors import resolve_factors
 from agentsim.machine.presets import PRESETS
 from agentsim.machine.roofline import Roofline
+from agentsim.machine.speculative import SpeculativeCost, propose_with
 from agentsim.machine.transformers import (
     ContiguousMemory,
     TransformersCost,
@@ -30,6 +33,9 @@ from agentsim.machine.transformers import (
     transformers_factors,
 )
 from agentsim.machine.vllm_args import parse_vllm_args
+
+#: Whatever says how long steps take.
+StepTimes = Roofline | SpeculativeCost | TransformersCost
 
 #: Kinds of engine without paging.
 CONTIGUOUS = ("hf", "static")
@@ -63,7 +69,7 @@ class System:
     model: ModelSpec
     engine: EngineConfig
     capacity: KVCapacity
-    cost: Roofline | TransformersCost
+    cost: StepTimes
     assumptions: tuple[dict[str, Any], ...]
     contiguous: ContiguousMemory | None = None
 
@@ -116,11 +122,16 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
     ConfigError
         Settings that vLLM would refuse together.
     """
+    engine, given = config.engine, config.speculation
+    check_together(engine)
+    check_speculation(given, engine.speculative_method, engine.num_speculative_tokens)
     gpu = find_gpu(config.gpu)
-    model = _quantised(find_model(config.model), config.engine.quantization)
-    _check_shards(model, config.engine.tensor_parallel_size)
-    engine = fill_defaults(_of_kind(config.engine, model), gpu, model)
-    capacity = size_kv_cache(gpu, model, engine)
+    model = _quantised(find_model(config.model), engine.quantization)
+    _check_shards(model, engine.tensor_parallel_size)
+    draft = plan_draft(given, engine, model, kv_element_bytes(engine))
+    decode_tokens = 1 if draft is None else draft.verified_tokens
+    engine = fill_defaults(_of_kind(engine, model), gpu, model, decode_tokens)
+    capacity = size_kv_cache(gpu, model, engine, draft)
     engine = msgspec.structs.replace(
         engine, num_gpu_blocks=capacity.num_gpu_blocks, max_model_len=capacity.max_model_len
     )
@@ -128,19 +139,24 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
     execution = Execution(
         tensor_parallel_size=engine.tensor_parallel_size,
         capture_sizes=engine.cudagraph_capture_sizes or (),
-        decode_tokens=1 + engine.num_speculative_tokens,
+        decode_tokens=decode_tokens,
         async_scheduling=bool(engine.async_scheduling),
         kv_element_bytes=kv_element_bytes(engine),
     )
     roofline = Roofline(work_out(gpu, model, factors, execution))
-    cost: Roofline | TransformersCost = roofline
+    cost: StepTimes = roofline
+    if draft is not None:
+        cost = propose_with(
+            draft, given, roofline, gpu=gpu, target=model, execution=execution, cost=config.cost
+        )
     contiguous = None
     if engine.kind in CONTIGUOUS:
         own = transformers_factors(config.cost)
         contiguous = contiguous_memory(gpu, model, kv_element_bytes(engine), own["hf_waste"].value)
         if engine.kind == "hf":
             cost = TransformersCost(roofline, own)
-    made = [*assumptions, *_left_out(model, engine), *capacity.assumptions(), *cost.factors()]
+    passed_over = [*_left_out(model), *(draft.notes if draft is not None else ())]
+    made = [*assumptions, *passed_over, *capacity.assumptions(), *cost.factors()]
     return System(gpu, model, engine, capacity, cost, tuple(made), contiguous)
 
 
@@ -199,15 +215,12 @@ def _check_shards(model: ModelSpec, shards: int) -> None:
         )
 
 
-def _left_out(model: ModelSpec, engine: EngineConfig) -> list[dict[str, Any]]:
+def _left_out(model: ModelSpec) -> list[dict[str, Any]]:
     """What the run passes over."""
     rows = []
     if model.window is not None:
         source = "vLLM frees blocks that left a sliding window; here every layer keeps them all"
         rows.append(_row("kv.sliding_window", model.window, source))
-    if engine.speculative_method not in ("none", "ngram", "suffix"):
-        source = "weights and time of the draft model or heads are not counted"
-        rows.append(_row("speculation.draft_cost", 0, source))
     return rows
 
 

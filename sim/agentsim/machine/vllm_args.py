@@ -94,6 +94,8 @@ _SHORT = {
     "-dp": "data-parallel-size",
 }
 
+_METHOD, _DRAFT_MODEL = "engine.speculative_method", "speculation.draft_model"
+
 #: Keys of `--speculative-config` without effect.
 _SPECULATIVE_IGNORED = ("prompt_lookup_min", "prompt_lookup_max", "draft_tensor_parallel_size")
 
@@ -149,6 +151,8 @@ def parse_vllm_args(text: str) -> VllmArgs:
         name, value = _next_argument(words)
         if name == "speculative-config":
             settings.update(_speculation(value or _take(name, words)))
+        elif name == "spec-model":
+            settings[_DRAFT_MODEL] = value or _take(name, words)
         elif name == "compilation-config":
             settings.update(_compilation(value or _take(name, words)))
         elif name in SETTINGS or _positive(name) in SETTINGS:
@@ -161,6 +165,7 @@ def parse_vllm_args(text: str) -> VllmArgs:
             ignored.append(f"--{name}")
         else:
             raise _unknown(name)
+    _settle_speculation(settings)
     return VllmArgs(settings, tuple(ignored))
 
 
@@ -220,18 +225,43 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
 
 
 def _speculation(text: str) -> dict[str, Any]:
-    """Settings of `--speculative-config`; a draft model without a method is ``draft_model``."""
+    """Settings of `--speculative-config`."""
     given = _json_object("speculative-config", text)
-    method = given.pop("method", "draft_model" if "model" in given else None)
+    model = given.pop("model", None)
+    method = given.pop("method", None if model is None else _method_of(str(model)))
     tokens = given.pop("num_speculative_tokens", None)
-    given.pop("model", None)
+    mapped = given.pop("use_heterogeneous_vocab", False)
     place = "--vllm-args: --speculative-config"
     unknown = [key for key in given if key not in _SPECULATIVE_IGNORED]
     if unknown:
         raise ConfigError(f"{place}: key {unknown[0]!r} is not modelled; leave it out to ignore it")
     if not isinstance(method, str) or not isinstance(tokens, int):
         raise ConfigError(f"{place}: expected 'method' and 'num_speculative_tokens', got {text!r}")
-    return {"engine.speculative_method": method, "engine.num_speculative_tokens": tokens}
+    settings = {"engine.speculative_method": method, "engine.num_speculative_tokens": tokens}
+    if model is not None:
+        settings[_DRAFT_MODEL] = str(model)
+    if mapped:
+        settings["speculation.heterogeneous_vocab"] = mapped
+    return settings
+
+
+def _settle_speculation(settings: dict[str, Any]) -> None:
+    """Method and model as one: a head or heads have the target's shape, whatever their name."""
+    method, model = settings.get(_METHOD), settings.get(_DRAFT_MODEL)
+    if method is None and model is not None:
+        method = settings[_METHOD] = _method_of(model)
+    if isinstance(method, str) and method.endswith("_mtp"):
+        settings[_METHOD] = "mtp"  # older names of it (config/speculative.py)
+    if method != "draft_model":
+        settings.pop(_DRAFT_MODEL, None)
+
+
+def _method_of(model: str) -> str:
+    """The method that vLLM 0.32 takes from the name of a model (config/speculative.py)."""
+    name = model.lower()
+    if name.strip("[]") == "ngram":
+        return "ngram"
+    return next((m for m in ("eagle3", "eagle", "medusa", "mtp") if m in name), "draft_model")
 
 
 def _compilation(text: str) -> dict[str, Any]:
@@ -254,7 +284,7 @@ def _compilation(text: str) -> dict[str, Any]:
 def _unknown(name: str) -> ConfigError:
     if _positive(name) in other_arguments()["not_modelled"]:
         return ConfigError(f"--vllm-args: --{name}: not modelled; leave it out to ignore it")
-    known = [*SETTINGS, "speculative-config", *itertools.chain(*other_arguments().values())]
+    known = [*SETTINGS, "speculative-config", "spec-model", *itertools.chain(*other_arguments().values())]
     near = difflib.get_close_matches(_positive(name), sorted(known), n=1, cutoff=0.7)
     hint = f"; did you mean --{near[0]}?" if near else "; leave it out to ignore it"
     return ConfigError(f"--vllm-args: --{name}: unknown argument{hint}")

@@ -55,7 +55,7 @@ class Fcfs:
 
     def victim(self, running: Mapping[Any, None]) -> Any:
         """The last admitted."""
-        return next(reversed(running))  # type: ignore[call-overload]
+        return next(reversed(running))
 
 
 class Priority:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 #: Seconds below which the next smaller unit reads better.
 _UNITS = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (0.0, "us", 1e6))
 
@@ -58,6 +60,34 @@ def percent(share: float) -> str:
     if share < 0.0005:
         return "<0.1 %"
     return ">99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
+
+
+def dollars(amount: float) -> str:
+    """An amount of money: cents, and below a dollar three significant digits.
+
+    Examples
+    --------
+    >>> [dollars(d) for d in (0.0, 0.00123, 0.09377, 0.8, 1.7054, 19.2, 4242.4)]
+    ['$0', '$0.00123', '$0.0938', '$0.80', '$1.71', '$19.20', '$4,242']
+    """
+    if not amount:
+        return "$0"
+    if amount >= 999.995:
+        return f"${amount:,.0f}"
+    digits = max(2, 2 - math.floor(math.log10(amount)))
+    whole, _, part = f"{amount:.{digits}f}".partition(".")
+    return f"${whole}.{part[:2]}{part[2:].rstrip('0')}"
+
+
+def energy(kwh: float) -> str:
+    """An amount of energy in Wh or kWh.
+
+    Examples
+    --------
+    >>> energy(0.0063), energy(12.345)
+    ('6.30 Wh', '12.3 kWh')
+    """
+    return f"{significant(kwh)} kWh" if kwh >= 1 else f"{significant(1000 * kwh)} Wh"
 
 
 def count(number: int, noun: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from agentsim.report.bill import Bill
+
 
 class _Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Plain data; JSON carries exactly these fields."""
@@ -103,12 +105,37 @@ class Batching(_Plain, frozen=True):
     peak_waiting: int
 
 
+class WithoutSpeculation(_Plain, frozen=True):
+    """Seconds the same sessions take without speculation, and why it differs.
+
+    `gained_s` is negative where speculation loses. What takes time is positive in its parts, which
+    add up to `-gained_s`.
+    """
+
+    runtime_s: float
+    gained_s: float
+    synchronous_s: float
+    memory_s: float
+    accepted_s: float
+    verification_s: float
+    proposal_s: float
+
+
 class Speculation(_Plain, frozen=True):
-    """Draft tokens verified, and kept."""
+    """Draft tokens verified, kept and wasted.
+
+    `accepted_length` is the tokens a verification brings to its sequence, the target's own
+    included; `proposal_s` the time the GPU or the CPU spent on proposing.
+    """
 
     drafted: int
     accepted: int
+    wasted: int
     acceptance: float
+    verifications: int
+    accepted_length: float | None
+    proposal_s: float | None
+    without: WithoutSpeculation | None
 
 
 class Preemptions(_Plain, frozen=True):
@@ -136,3 +163,4 @@ class Summary(_Plain, frozen=True):
     preemptions: Preemptions
     speculation: Speculation | None
     assumed: dict[str, int]
+    bill: Bill | None

@@ -9,6 +9,7 @@ import numpy as np
 
 from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
+from agentsim.report.bill import Bill
 from agentsim.report.figures import (
     AgentTime,
     Batching,
@@ -21,6 +22,7 @@ from agentsim.report.figures import (
     Speculation,
     Summary,
     Tokens,
+    WithoutSpeculation,
 )
 from agentsim.report.metrics import METRICS, FloatArray, IntArray, served
 from agentsim.report.where import IDLE, agent_time, at_server, gpu_time
@@ -29,7 +31,11 @@ from agentsim.report.where import IDLE, agent_time, at_server, gpu_time
 SHARES = (0.5, 0.9, 0.99)
 
 
-def summarize(run: Run, system_parts: Mapping[str, FloatArray] | None = None) -> Summary:
+def summarize(
+    run: Run,
+    system_parts: Mapping[str, FloatArray] | None = None,
+    bill: Bill | None = None,
+) -> Summary:
     """The figures of a run.
 
     Parameters
@@ -38,6 +44,8 @@ def summarize(run: Run, system_parts: Mapping[str, FloatArray] | None = None) ->
     system_parts : mapping of str to ndarray of float64, or None
         ``prefill_s`` and ``decode_s`` of each step of `run.steps`, as the cost model attributes
         them; None for a measured run.
+    bill : Bill or None
+        What it costs, from `agentsim.billing.bill_of`.
     """
     slots = run.sessions["slot"]
     statuses = Counter(run.requests["status"].astype(str).tolist())
@@ -63,8 +71,9 @@ def summarize(run: Run, system_parts: Mapping[str, FloatArray] | None = None) ->
             count=int(run.requests["preemptions"].sum()),
             requests=int((run.requests["preemptions"] > 0).sum()),
         ),
-        speculation=_speculation(run),
+        speculation=_speculation(run, system_parts),
         assumed=dict(sorted(kinds.items())),
+        bill=bill,
     )
 
 
@@ -140,7 +149,19 @@ def _batching(run: Run) -> Batching:
     )
 
 
-def _speculation(run: Run) -> Speculation | None:
-    drafted = int(run.requests["drafted_tokens"].sum())
-    accepted = int(run.requests["accepted_tokens"].sum())
-    return Speculation(drafted, accepted, accepted / drafted) if drafted else None
+def _speculation(run: Run, parts: Mapping[str, FloatArray] | None) -> Speculation | None:
+    names = ("drafted_tokens", "accepted_tokens", "verifications")
+    drafted, accepted, steps = (int(run.requests[name].sum()) for name in names)
+    if not drafted:
+        return None
+    told = run.facts.get("without_speculation")
+    return Speculation(
+        drafted=drafted,
+        accepted=accepted,
+        wasted=drafted - accepted,
+        acceptance=accepted / drafted,
+        verifications=steps,
+        accepted_length=1 + accepted / steps if steps else None,
+        proposal_s=float(parts["proposal"].sum()) if parts and "proposal" in parts else None,
+        without=WithoutSpeculation(**told) if told else None,
+    )

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from agentsim.domain.records import Run
+from agentsim.report.bill import Bill
+from agentsim.report.bill_text import api_part, bill_assumptions, bill_lines
+from agentsim.report.cost import gpus_of
 from agentsim.report.durations import count, duration, percent, significant, unit_for
 from agentsim.report.figures import Quantiles, Summary
 from agentsim.report.layout import WIDTH, on_screen
+from agentsim.report.speculation import speculation_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,15 +65,17 @@ def to_text(run: Run, summary: Summary, *, colour: bool = False, ascii_only: boo
         _latencies(summary),
         _facts(run, summary),
     ]
+    if summary.bill is not None and summary.bill.apis:
+        parts.append(api_part(summary.bill))
     return "\n".join(on_screen(part, colour=colour) for part in parts)
 
 
-def assumptions_text(run: Run) -> str:
-    """Every assumption of a run: its kind, name and value, and below them where it comes from."""
+def assumptions_text(run: Run, bill: Bill | None = None) -> str:
+    """Every assumption: its kind, name and value, and below them where it comes from."""
     from textwrap import fill
 
     lines = []
-    for made in run.assumptions:
+    for made in (*run.assumptions, *(bill_assumptions(bill) if bill else ())):
         value = f"{made['value']} {made.get('unit', '')}".rstrip()
         for first, text in (
             (f"{made['kind']:<11}", f"{made['name']} = {value}"),
@@ -82,7 +88,7 @@ def assumptions_text(run: Run) -> str:
 def headline(run: Run, summary: Summary) -> str:
     """The answer in a sentence, and what the GPU did in another."""
     calls = sum(summary.calls.values())
-    num_gpus = summary.replicas * int(run.config.get("engine", {}).get("tensor_parallel_size", 1))
+    num_gpus = gpus_of(run, summary.replicas)
     machine = f"{'one' if num_gpus == 1 else f'{num_gpus:,}'} {run.facts.get('gpu', 'GPU')}"
     model = f" with {run.facts['model']}" if "model" in run.facts else ""
     takes = "takes" if calls == 1 else "take"
@@ -207,9 +213,7 @@ def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
     else:
         yield "Preemptions", "none"
     if summary.speculation:
-        drafts = summary.speculation
-        kept = f"{drafts.accepted:,} of {count(drafts.drafted, 'draft token')}"
-        yield "Speculation", f"kept {kept} ({percent(drafts.acceptance)})"
+        yield "Speculation", speculation_text(summary.speculation)
     if summary.rates.output_tokens_per_s is not None:
         rate = significant(summary.rates.output_tokens_per_s)
         yield "Output", f"{count(tokens.output, 'token')}, {rate} a second"
@@ -217,6 +221,8 @@ def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
         batch = summary.batching
         seqs = f"{batch.mean_seqs:.1f} sequences (mean), {batch.peak_running:,} running at most"
         yield "Batching", f"{count(batch.steps, 'step')} of {seqs}"
+    if summary.bill is not None:
+        yield from bill_lines(summary.bill)
     yield "Calls", ", ".join(f"{number:,} {status}" for status, number in summary.calls.items())
     if run.assumptions:
         yield "Assumed", _assumed(run, summary)

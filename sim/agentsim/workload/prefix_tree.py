@@ -65,7 +65,7 @@ class PrefixTree:
         tuple of Position and int
             The end of the path, and how many of its tokens from the root were there before.
         """
-        node, depth = position
+        node, depth = self.prefix(position, position.depth)  # its edge may have been cut since
         todo = [span for span in spans if span.tokens]
         todo.reverse()
         while todo:
@@ -117,10 +117,7 @@ class PrefixTree:
 
     def _cut(self, node: Node, depth: int) -> Node:
         """Part an edge at `depth`; the upper part is new, positions in the lower stay valid."""
-        if depth == node.start:
-            assert node.parent is not None
-            return node.parent
-        assert node.parent is not None
+        assert node.parent is not None and depth > node.start
         segment, offset, tokens = node.span
         taken = depth - node.start
         upper = Node(node.parent, node.start, Span(segment, offset, taken))

@@ -62,7 +62,7 @@ def reused_prefixes(trace: Trace, with_outputs: bool) -> list[int]:
         ends: dict[str, tuple[Call, Position]] = {}
         for call in session.calls:
             tree = trees.setdefault(call.adapter or "", PrefixTree())
-            start, spans = _prompt(session.id, call, ends, tree)
+            start, spans = prompt_path(session.id, call, ends, tree)
             end, found = tree.add(start, spans)
             lengths.append(found)
             ends[call.id] = (call, end)
@@ -71,7 +71,7 @@ def reused_prefixes(trace: Trace, with_outputs: bool) -> list[int]:
     return lengths
 
 
-def _prompt(
+def prompt_path(
     session_id: str, call: Call, ends: dict[str, tuple[Call, Position]], tree: PrefixTree
 ) -> tuple[Position, list[Span]]:
     """A position that the prompt goes through, and its spans from there."""

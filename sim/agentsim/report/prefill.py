@@ -1,0 +1,142 @@
+"""Why agents are dominated by prefill: the work of each turn with and without the prefix cache.
+
+Without a cache a session of T turns that starts at N0 tokens and grows by d a turn computes
+T N0 + d T (T - 1) / 2 prompt tokens, which grows with the square of T; with one it computes what is
+new in each turn, N0 + (T - 1) d. Both curves here are sums over the calls of a run, not formulas.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agentsim.domain.records import Run
+from agentsim.errors import UserError
+from agentsim.report.layout import on_screen, plain_table
+
+IntArray = npt.NDArray[np.int64]
+
+#: Rows of the table, at most.
+_ROWS = 12
+
+
+class PrefillCurves(NamedTuple):
+    """Cumulative prompt tokens of one session by turn.
+
+    Attributes
+    ----------
+    session : str
+        The one with the most calls.
+    turns : ndarray of int64
+        1, 2, ...
+    whole : ndarray of int64
+        Tokens of all prompts up to the turn: what a server without a prefix cache computes.
+    computed : ndarray of int64
+        Tokens this run computed for them.
+    """
+
+    session: str
+    turns: IntArray
+    whole: IntArray
+    computed: IntArray
+
+
+def prefill_curves(run: Run) -> PrefillCurves:
+    """The two curves of the session with the most calls.
+
+    Raises
+    ------
+    UserError
+        If the run holds no call with a prompt.
+    """
+    requests = run.requests
+    served = requests["prompt_tokens"] > 0
+    if not served.any():
+        raise UserError("--explain: expected at least one call with a prompt, the run has none")
+    names, counts = np.unique(requests["session"][served].astype(str), return_counts=True)
+    session = str(names[np.argmax(counts)])
+    mine = np.flatnonzero(served & (requests["session"] == session))
+    mine = mine[np.argsort(requests["submitted_ns"][mine], kind="stable")]
+    whole = requests["prompt_tokens"][mine]
+    return PrefillCurves(
+        session,
+        np.arange(1, len(mine) + 1),
+        np.cumsum(whole),
+        np.cumsum(whole - requests["cached_tokens"][mine]),
+    )
+
+
+def check_figure(name: str) -> Path:
+    """The path of a figure that can be written, before anything is simulated.
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(name)
+    if path.suffix not in (".png", ".svg"):
+        raise UserError(f"--plot {name}: expected a file name that ends in .png or .svg")
+    if not path.parent.is_dir():
+        raise UserError(f"--plot {name}: no such folder: {path.parent}")
+    return path
+
+
+def prefill_text(run: Run) -> str:
+    """The curves as a table of 80 columns, and what they say."""
+    curves = prefill_curves(run)
+    num_turns = len(curves.turns)
+    shown = np.unique(np.linspace(0, num_turns - 1, min(_ROWS, num_turns)).round().astype(int))
+    table = plain_table(("turns", "without cache", "computed", "ratio"))
+    for column in table.columns:
+        column.justify = "right"
+    for i in shown.tolist():
+        ratio = curves.whole[i] / max(1, curves.computed[i])
+        row = (str(curves.turns[i]), f"{curves.whole[i]:,}", f"{curves.computed[i]:,}")
+        table.add_row(*row, f"{ratio:.1f}")
+    requests = run.requests
+    whole = int(requests["prompt_tokens"].sum())
+    computed = whole - int(requests["cached_tokens"].sum())
+    return (
+        f"Prompt tokens to prefill up to a turn, session {curves.session}\n"
+        f"{on_screen(table)}"
+        "Without a prefix cache every turn computes its whole history: the sum grows with the\n"
+        "square of the turns. With one it grows with what is new. All sessions: "
+        f"{whole:,}\ntokens without, {computed:,} here, {whole / max(1, computed):.1f} times less.\n"
+    )
+
+
+def plot_prefill(run: Run, path: Path) -> None:
+    """Draw the curves into a PNG or SVG file."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    curves = prefill_curves(run)
+    with mpl.rc_context({"font.size": 11, "svg.hashsalt": "agentsim"}):
+        figure, axes = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
+        # Okabe and Ito's palette, told apart also by colour-blind readers
+        axes.plot(curves.turns, curves.whole / 1e3, color="#D55E00", lw=2)
+        axes.plot(curves.turns, curves.computed / 1e3, color="#0072B2", lw=2, ls="--")
+        for values, text, colour in (
+            (curves.whole, "every prompt whole", "#D55E00"),
+            (curves.computed, "computed in this run", "#0072B2"),
+        ):
+            axes.annotate(
+                text, (curves.turns[-1], values[-1] / 1e3), xytext=(-6, 6), color=colour,
+                textcoords="offset points", ha="right", va="bottom",
+            )  # fmt: skip
+        axes.set_xlabel(f"turns of session {curves.session}")
+        axes.set_ylabel("prompt tokens prefilled, thousands")
+        axes.set_ylim(0, float(curves.whole[-1]) / 1e3 * 1.12)
+        axes.set_xlim(left=1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+        half = path.with_name(f".{path.name}.part{path.suffix}")
+        figure.savefig(half, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+        half.replace(path)
+        plt.close(figure)

@@ -1,0 +1,251 @@
+"""The block pool of extents beside a pool of blocks: nothing that can be observed differs.
+
+A machine of hypothesis opens and extends paths, admits sequences on them, lets them grow, preempts
+and finishes them in any interleaving, with several tables on the same content at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from agentsim.machine.blocks import BlockPool, BlockTable
+from agentsim.machine.content import Span, Tip
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from properties.naive_pool import NaivePool, NaiveTable, Tokens
+
+LONGEST_PATH = 60
+
+
+@dataclass
+class Path:
+    """A path that is open, and the sequence on it, if it has blocks."""
+
+    tip: Tip
+    tokens: Tokens
+    table: BlockTable
+    naive: NaiveTable
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens) - 1
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its sequence waits or runs: it may have blocks, and grow."""
+        return self.tip.owner is not None
+
+
+def spelled(spans: list[Span]) -> tuple[object, ...]:
+    """The tokens of spans."""
+    return tuple((name, offset + i) for name, offset, length in spans for i in range(length))
+
+
+@st.composite
+def lengths(draw: st.DrawFn) -> int:
+    """Tokens of a span: often whole blocks (of 1, 2 or 4 tokens)."""
+    return draw(st.one_of(st.sampled_from([4, 8, 12, 16]), st.integers(0, 13)))
+
+
+shared_spans = st.lists(st.tuples(st.sampled_from("abc"), st.just(0), lengths()), max_size=4)
+which_one = st.integers(0, 1 << 16)
+percent = st.sampled_from([100, 100, 50, 80, 20, 0])
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """A pool beside a naive one."""
+
+    two_ended = True
+
+    @initialize(
+        block_size=st.sampled_from([1, 2, 4]),
+        num_tokens=st.sampled_from([30, 60, 120, 500]),
+        spans=shared_spans,
+    )
+    def make(self, block_size: int, num_tokens: int, spans: list[Span]) -> None:
+        num_blocks = num_tokens // block_size
+        self.block_size = block_size
+        self.pool = BlockPool(num_blocks, block_size, two_ended=self.two_ended)
+        self.naive = NaivePool(num_blocks, block_size, self.two_ended)
+        self.paths: list[Path] = []
+        self.num_fresh = 0
+        for _ in range(2):
+            self.open(spans, 8, "")
+
+    # -- paths
+
+    @rule(spans=shared_spans, fresh=lengths(), adapter=st.sampled_from(["", "", "", "lora"]))
+    def open(self, spans: list[Span], fresh: int, adapter: str) -> None:
+        spans = [*spans, self._fresh(fresh)]
+        self._add(self.pool.tree.insert(spans, adapter), (adapter, *spelled(spans)))
+
+    @precondition(lambda self: self.paths)
+    @rule(which=which_one, share=percent)
+    def open_again(self, which: int, share: int) -> None:
+        """The same content again, all of it or its beginning: token by token, from the root."""
+        path = self._choose(self.paths, which)
+        keep = path.num_tokens * share // 100
+        tokens: Any = path.tokens[1 : 1 + keep]
+        spans = [(name, offset, 1) for name, offset in tokens]
+        self._add(self.pool.tree.insert(spans, str(path.tokens[0])), path.tokens[: 1 + keep])
+
+    @precondition(lambda self: self.paths)
+    @rule(which=which_one, share=percent, spans=shared_spans, fresh=lengths(), first=st.booleans())
+    def extend(self, which: int, share: int, spans: list[Span], fresh: int, first: bool) -> None:
+        """Go on from somewhere on a path, with content that is new or somewhere else already."""
+        path = self._choose(self.paths, which)
+        keep = path.num_tokens * share // 100
+        spans = [self._fresh(fresh), *spans] if first else [*spans, self._fresh(fresh)]
+        tokens = (*path.tokens[: 1 + keep], *spelled(spans))
+        if len(tokens) <= LONGEST_PATH:
+            self._add(self.pool.tree.extend(path.tip, keep, spans), tokens)
+
+    @precondition(lambda self: any(not path.is_at_work for path in self.paths))
+    @rule(which=which_one)
+    def drop(self, which: int) -> None:
+        path = self._choose([path for path in self.paths if not path.is_at_work], which)
+        self.paths.remove(path)
+        self.pool.tree.drop(path.tip)
+
+    # -- sequences
+
+    @precondition(lambda self: self.paths)
+    @rule(which=which_one)
+    def arrive(self, which: int) -> None:
+        """From now on a sequence may grow along the path."""
+        self._choose(self.paths, which).tip.owner = self
+
+    @precondition(lambda self: self._idle())
+    @rule(which=which_one, chunk=percent, lookahead=st.sampled_from([0, 0, 1, 3]), soon=percent)
+    def admit(self, which: int, chunk: int, lookahead: int, soon: int) -> None:
+        """Hold what is found, take blocks for a chunk of the rest, cache what the chunk fills."""
+        path = self._choose(self._idle(), which)
+        size, limit = self.block_size, max(0, path.num_tokens - 1) // self.block_size
+        found = self.naive.lookup(path.tokens, limit)
+        num_free = self.naive.num_unused(found)
+        assert self.pool.lookup(path.tip, limit) == (len(found), num_free)
+        path.tip.owner = self
+        start = len(found) * size
+        end = start + (path.num_tokens - start) * chunk // 100
+        end = min(end, start + (self.pool.num_free - num_free) * size)
+        if found:
+            self.pool.hold(path.table, len(found))
+            self.naive.touch(path.naive, found)
+        self._take(path, min(-(-(end + lookahead) // size) - len(found), self.pool.num_free))
+        self._cache(path, end // size, soon)
+
+    @precondition(lambda self: self._running())
+    @rule(which=which_one, tokens=st.integers(1, 12), soon=percent)
+    def grow(self, which: int, tokens: int, soon: int) -> None:
+        path = self._choose(self._running(), which)
+        size = self.block_size
+        end = min(path.num_tokens, path.table.cached * size + tokens)
+        end = min(end, (path.table.held + self.pool.num_free) * size)
+        self._take(path, max(0, -(-end // size) - path.table.held))
+        self._cache(path, end // size, soon)
+
+    @precondition(lambda self: self._running())
+    @rule(which=which_one, is_preempted=st.booleans())
+    def release(self, which: int, is_preempted: bool) -> None:
+        path = self._choose(self._running(), which)
+        self.pool.release(path.table)
+        self.naive.release(path.naive)
+        if not is_preempted:
+            path.tip.owner = None
+
+    @rule(share=st.sampled_from([1, 1, 2, 4]))
+    def run_through(self, share: int) -> None:
+        """Somebody without content takes many blocks and gives them back."""
+        path = Path(Tip(self.pool._void, 0), (), BlockTable(None), NaiveTable(()))
+        self._take(path, self.pool.num_free // share)
+        self.pool.release(path.table)
+        self.naive.release(path.naive)
+
+    # -- what must agree
+
+    @invariant()
+    def agree(self) -> None:
+        self.pool.check(path.table for path in self.paths)
+        assert self.pool.num_free == len(self.naive.free)
+        assert self.pool.num_cached == len(self.naive.cached)
+        for path in self.paths:
+            self._compare_hits(path)
+
+    def teardown(self) -> None:
+        """Evict everything that is free, block by block: the order is the same."""
+        if not hasattr(self, "pool"):
+            return
+        table, naive = BlockTable(None), NaiveTable(())
+        while self.naive.free:
+            assert self.pool.take(1) == self.naive.take(naive, 1)
+            table.held += 1
+            assert self.pool.num_cached == len(self.naive.cached)
+            for path in self.paths:
+                self._compare_hits(path)
+        self.pool.check([table, *(path.table for path in self.paths)])
+
+    # -- how
+
+    def _add(self, tip: Tip, tokens: Tokens) -> None:
+        assert tip.length == len(tokens) - 1
+        self.paths.append(Path(tip, tokens, BlockTable(tip), NaiveTable(tokens)))
+
+    def _fresh(self, length: int) -> Span:
+        self.num_fresh += 1
+        return (f"new{self.num_fresh}", 0, length)
+
+    def _choose(self, paths: list[Path], which: int) -> Path:
+        return paths[which % len(paths)]
+
+    def _idle(self) -> list[Path]:
+        """Those whose sequence has no blocks, or that have none yet."""
+        return [path for path in self.paths if not path.table.held]
+
+    def _running(self) -> list[Path]:
+        return [path for path in self.paths if path.table.held]
+
+    def _take(self, path: Path, num_blocks: int) -> None:
+        assert self.pool.take(num_blocks) == self.naive.take(path.naive, num_blocks)
+        path.table.held += num_blocks
+
+    def _cache(self, path: Path, num_blocks: int, soon: int) -> None:
+        """Cache up to `num_blocks`, or only a share of what is not yet, the rest later."""
+        cached = path.table.cached
+        num_blocks = cached + max(0, num_blocks - cached) * soon // 100
+        self.pool.cache(path.table, num_blocks)
+        self.naive.cache(path.naive, num_blocks)
+        assert path.table.cached == path.naive.num_cached
+
+    def _compare_hits(self, path: Path) -> None:
+        limit = path.num_tokens // self.block_size
+        found = self.naive.lookup(path.tokens, limit)
+        assert self.pool.lookup(path.tip, limit) == (len(found), self.naive.num_unused(found))
+
+
+class OneEndedMachine(PoolMachine):
+    """The same with freed blocks without content at the back of the queue."""
+
+    two_ended = False
+
+
+@pytest.mark.parametrize("machine", [PoolMachine, OneEndedMachine])
+def test_extents_are_as_good_as_blocks(machine: type[PoolMachine]) -> None:
+    """Hits, free and cached blocks and evictions agree with a pool of single blocks."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=50,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )

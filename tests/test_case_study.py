@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
 from agentsim.case_study import (
     CONFIGURATIONS,
     WORKLOADS,
@@ -24,7 +26,6 @@ from agentsim.domain.trace import Call, Session, Trace
 from agentsim.machine.system import build_system, read_config
 from agentsim.simulate import simulate
 from agentsim.workload.scale import scale_turns
-from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,7 +68,9 @@ def test_predicted_rows_but_the_ones_the_docs_name_are_met(
     rows: dict[tuple[str, str, str], Row],
 ) -> None:
     """What is missed is named in docs/case-study.md; nothing else is."""
-    missed = {f"{r.workload} {r.configuration} {r.metric}" for r in rows.values() if r.is_met is False}
+    missed = {
+        f"{r.workload} {r.configuration} {r.metric}" for r in rows.values() if r.is_met is False
+    }
     text = (ROOT / "docs" / "case-study.md").read_text("utf-8")
     listed = text.split("## Missed")[1].split("##")[0]
     assert missed == {line[2:].split(":")[0] for line in listed.splitlines() if line[:2] == "* "}

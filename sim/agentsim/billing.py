@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from agentsim.domain.records import Run
@@ -17,6 +18,7 @@ from agentsim.domain.units import seconds_to_ns
 from agentsim.errors import ConfigError
 from agentsim.machine.catalog import gpus
 from agentsim.report.api_cost import Api, api_cost, find_api
+from agentsim.report.api_prices import AS_OF
 from agentsim.report.bill import CAVEAT, Bill, Quoted
 from agentsim.report.cost import HOURS_A_DAY, gpus_of, self_hosted
 from agentsim.report.energy import PowerModel, default_grid, energy_of, power_model
@@ -34,7 +36,7 @@ DEFAULT_APIS = ("gpt-4o",)
 #: ``--api none``: compare with nothing.
 NO_API = "none"
 #: A GPU that is used for an eight-hour working day and paid for all 24 hours.
-_IDLE_HOURS = Quoted(16.0, "hours/day", "assumed", "", "used for an eight-hour working day")
+_IDLE_HOURS = Quoted(16.0, "hours/day", "assumed", "2026-11", "used for an eight-hour working day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def read_terms(
     gpu_price: str | None = None,
     price_table: Path | None = None,
     apis: Sequence[str] = (),
+    api_date: str | None = None,
     idle_hours: str | None = None,
     grid: str | None = None,
 ) -> Terms:
@@ -77,6 +80,8 @@ def read_terms(
     apis : sequence of str
         Models to compare with, see `report.api_cost.find_api`; empty: `DEFAULT_APIS`; ``none``:
         none.
+    api_date : str or None
+        Day whose API prices are taken, ``YYYY-MM-DD``; None: `report.api_prices.AS_OF`.
     idle_hours : str or None
         Hours of a day in which the GPU is paid for and idle.
     grid : str or None
@@ -97,14 +102,22 @@ def read_terms(
     if grid is not None:
         value = _number("--grid", grid, "of g CO2 for a kWh")
         intensity = Quoted(value, intensity.unit, "given", "", "--grid")
+    as_of = AS_OF if api_date is None else _day("--api-date", api_date)
     names = [name for name in dict.fromkeys(apis or DEFAULT_APIS) if name != NO_API]
     return Terms(
         gpu_price=price,
         power=power_model(gpu.name, gpu.tdp_w, gpu.source),
         grid=intensity,
         idle_hours=hours,
-        apis=tuple(find_api(name) for name in names),
+        apis=tuple(find_api(name, as_of) for name in names),
     )
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option}: expected a day YYYY-MM-DD, got {text!r}") from None
 
 
 def _number(option: str, text: str, of_what: str, *, below: float = math.inf) -> float:

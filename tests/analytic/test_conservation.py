@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from agentsim.domain.trace import Call, Session
 from agentsim.engine.rules import Rules
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 costs = st.builds(GridCost, st.sampled_from([1, 10]), st.sampled_from([7, 64, 10**9]))
 
@@ -31,11 +32,11 @@ def answered(run: Served) -> dict[str, Any]:
     return columns
 
 
-def load(*lengths: tuple[int, int]) -> list[Session]:
-    """Sessions of one call each, (prompt, output) tokens, all at once, with nothing in common."""
+def load(*calls: tuple[int, int, int, int]) -> list[Session]:
+    """Sessions of one call each with nothing in common: prompt, output, priority, time."""
     return [
-        Session(id=f"s{i}", calls=(Call("c", prompt, output, delay_ns=0),))
-        for i, (prompt, output) in enumerate(lengths)
+        Session(id=f"s{i}", calls=(Call("c", prompt, output, priority=priority, delay_ns=time),))
+        for i, (prompt, output, priority, time) in enumerate(calls)
     ]
 
 
@@ -71,23 +72,51 @@ def test_gaps_between_tokens_add_up_to_the_time_of_decoding(
     assert (run.gaps["ns"] * run.gaps["weight"]).sum() == decoding
 
 
-#: asynchronous: the last token of the first is in flight when the second gives up its own blocks,
-#: so that this step computes nothing
-EMPTY_STEP = {
-    "made": load((2, 5), (3, 5)),
-    "rule": Rules(
+def tight(num_gpu_blocks: int, budget: int = 4, cap: int = 0, **more: Any) -> Rules:
+    """Few blocks of one token, nothing shared, prompts admitted by the chunk, by priority."""
+    return Rules(
         block_size=1,
-        num_gpu_blocks=9,
+        num_gpu_blocks=num_gpu_blocks,
         max_model_len=MAX_MODEL_LEN,
+        max_num_batched_tokens=budget,
+        long_prefill_token_threshold=cap,
+        enable_prefix_caching=False,
         scheduler_reserve_full_isl=False,
-        async_scheduling=True,
-    ),
+        policy="priority",
+        **more,
+    )
+
+
+#: the least urgent was admitted first and gives up its own blocks: a decision without any token
+EMPTY_STEP = {
+    "made": load((2, 3, 0, 2), (1, 5, 2, 0)),
+    "rule": tight(7, budget=2),
+    "cost": GridCost(1, 7),
+}
+#: the same while its last token is in flight, so that it ends in the queue
+LAST_STEP = {
+    "made": load((11, 2, 2, 0), (3, 2, 0, 1), (1, 2, 0, 6)),
+    "rule": tight(15, cap=2, async_scheduling=True),
+    "cost": GridCost(1, 7),
+}
+#: a victim had its chunk of tokens in this very step, all of them to be computed again
+TAKEN_BACK = {
+    "made": load((8, 4, 2, 0), (4, 3, 0, 5), (1, 3, 0, 2)),
+    "rule": tight(13, cap=1),
+    "cost": GridCost(1, 7),
+}
+#: the same: what is counted again is more than the step computes
+MORE_THAN_COMPUTED = {
+    "made": load((5, 7, 2, 0), (4, 4, 0, 11), (3, 8, 0, 2)),
+    "rule": tight(13, budget=512, cap=2),
     "cost": GridCost(1, 7),
 }
 
 
 @given(made=sessions(), rule=rules(), cost=costs)
 @example(**EMPTY_STEP)
+@example(**LAST_STEP)
+@example(**MORE_THAN_COMPUTED)
 @settings(max_examples=150)
 def test_steps_and_requests_count_the_same_losses(
     made: list[Session], rule: Rules, cost: GridCost
@@ -101,9 +130,14 @@ def test_steps_and_requests_count_the_same_losses(
     lost = run.requests["preemptions"] > 0
     assert not run.requests["recomputed_tokens"][~lost].any()
     assert not run.requests["recovering_ns"][~lost].any()
+    # asynchronous: a token in flight may end it, so that it never recovers
+    assert rule.async_scheduling or (run.requests["recovering_ns"][lost] > 0).all()
+    served_ns = run.requests["finished_ns"] - run.requests["scheduled_ns"]
+    assert (run.requests["recovering_ns"] <= served_ns).all()
 
 
-@given(sessions(), rules().map(lambda rule: replace(rule, **PLAIN)), costs)
+@given(made=sessions(), rule=rules().map(lambda rule: replace(rule, **PLAIN)), cost=costs)
+@example(**TAKEN_BACK)
 @settings(max_examples=150)
 def test_tokens_computed_are_those_asked_for_less_those_cached(
     made: list[Session], rule: Rules, cost: GridCost
@@ -202,7 +236,7 @@ def test_nothing_happens_before_its_cause(made: list[Session], rule: Rules, cost
 @settings(max_examples=100)
 def test_at_the_end_every_block_is_free(made: list[Session], rule: Rules, cost: GridCost) -> None:
     """No table, no owner and no path is left over."""
-    batcher = serve(made, rule, cost, acceptance=0.4).simulation.replica.batcher
+    batcher = serve(made, rule, cost, acceptance=0.4).simulation.server.batcher
     pool = batcher.pool
     assert pool.num_free == rule.usable_blocks
     assert not batcher.has_unfinished

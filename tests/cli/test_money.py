@@ -57,6 +57,11 @@ def test_options_reach_the_bill(trace: str) -> None:
     assert models == ["anthropic/claude-sonnet-5", "openai/gpt-4o"]
 
 
+def test_the_day_of_the_api_prices_is_the_callers(trace: str) -> None:
+    (api,) = bill(trace, "--api", "o3", "--api-date", "2025-06-09")["apis"]
+    assert (api["date"], api["rates"][0]["input"]) == ("2025-06-09", 10.0)
+
+
 def test_without_an_api_there_is_no_table(trace: str) -> None:
     assert bill(trace, "--api", "none")["apis"] == []
     text = agentsim("replay", trace, "--api", "none").stdout
@@ -76,7 +81,7 @@ def test_every_number_that_goes_in_has_its_kind_and_source() -> None:
     found = bill(ITBENCH, "--api", "claude-sonnet-5")
     rows = quoted(found)
     assert len(rows) >= 7
-    assert all(row["kind"] and row["source"] and row["unit"] for row in rows)
+    assert all(row["kind"] and row["source"] and row["unit"] and row["date"] for row in rows)
     for section in (found["self_hosted"], found["energy"], *found["apis"]):
         assert section["kind"]
         assert section["date"]
@@ -108,6 +113,7 @@ def test_the_waits_of_the_trace_decide_what_an_api_still_holds(trace: str, tmp_p
         (["--gpu-price", "nan"], "--gpu-price: expected a number >= 0 of $ for an hour"),
         (["--idle-hours", "24"], "--idle-hours: expected a number >= 0 below 24, got '24'"),
         (["--grid", "green"], "--grid: expected a number >= 0 of g CO2 for a kWh, got 'green'"),
+        (["--api-date", "tomorrow"], "--api-date: expected a day YYYY-MM-DD, got 'tomorrow'"),
         (["--price-table", "nowhere.toml"], "nowhere.toml: no such file"),
     ],
 )

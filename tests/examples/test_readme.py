@@ -6,8 +6,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from agentsim.cli import command
 from click.testing import CliRunner
+
+from agentsim.cli import command
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

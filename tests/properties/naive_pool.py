@@ -1,8 +1,8 @@
 """The prefix cache as vLLM 0.32 has it, block by block, to compare `BlockPool` with.
 
-Blocks are numbers in a free list (v1/core/kv_cache_utils.py, `FreeKVCacheBlockQueue`), a hash is the
-tuple of all tokens up to the end of its block, and the cache maps a hash to its blocks in order of
-insertion (v1/core/block_pool.py, `BlockHashToBlockMap`).
+Blocks are numbers in a free list (v1/core/kv_cache_utils.py, `FreeKVCacheBlockQueue`), a hash is
+the tuple of all tokens up to the end of its block, and the cache maps a hash to its blocks in order
+of insertion (v1/core/block_pool.py, `BlockHashToBlockMap`).
 """
 
 from __future__ import annotations

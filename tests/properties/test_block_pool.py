@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from agentsim.machine.blocks import BlockPool, BlockTable
-from agentsim.machine.content import Span, Tip
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,6 +20,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+
+from agentsim.machine.blocks import BlockPool, BlockTable
+from agentsim.machine.content import Span, Tip
 from properties.naive_pool import NaivePool, NaiveTable, Tokens
 
 LONGEST_PATH = 60
@@ -126,33 +127,29 @@ class PoolMachine(RuleBasedStateMachine):
         self._choose(self.paths, which).tip.owner = self
 
     @precondition(lambda self: self._idle())
-    @rule(which=which_one, chunk=percent, lookahead=st.sampled_from([0, 0, 1, 3]), soon=percent)
-    def admit(self, which: int, chunk: int, lookahead: int, soon: int) -> None:
+    @rule(
+        chosen=st.lists(st.tuples(which_one, percent, percent), min_size=1, max_size=4),
+        lookahead=st.sampled_from([0, 0, 1, 3]),
+    )
+    def admit(self, chosen: list[tuple[int, int, int]], lookahead: int) -> None:
         """Hold what is found, take blocks for a chunk of the rest, cache what the chunk fills."""
-        path = self._choose(self._idle(), which)
-        size, limit = self.block_size, max(0, path.num_tokens - 1) // self.block_size
-        found = self.naive.lookup(path.tokens, limit)
-        num_free = self.naive.num_unused(found)
-        assert self.pool.lookup(path.tip, limit) == (len(found), num_free)
-        path.tip.owner = self
-        start = len(found) * size
-        end = start + (path.num_tokens - start) * chunk // 100
-        end = min(end, start + (self.pool.num_free - num_free) * size)
-        if found:
-            self.pool.hold(path.table, len(found))
-            self.naive.touch(path.naive, found)
-        self._take(path, min(-(-(end + lookahead) // size) - len(found), self.pool.num_free))
-        self._cache(path, end // size, soon)
+        for which, chunk, soon in chosen:
+            if idle := self._idle():
+                self._admit(self._choose(idle, which), chunk, lookahead, soon)
 
     @precondition(lambda self: self._running())
-    @rule(which=which_one, tokens=st.integers(1, 12), soon=percent)
-    def grow(self, which: int, tokens: int, soon: int) -> None:
-        path = self._choose(self._running(), which)
-        size = self.block_size
-        end = min(path.num_tokens, path.table.cached * size + tokens)
-        end = min(end, (path.table.held + self.pool.num_free) * size)
-        self._take(path, max(0, -(-end // size) - path.table.held))
-        self._cache(path, end // size, soon)
+    @rule(
+        chosen=st.lists(st.tuples(which_one, st.integers(1, 12), percent), min_size=1, max_size=6)
+    )
+    def grow(self, chosen: list[tuple[int, int, int]]) -> None:
+        """Compute some more tokens, and cache what they fill or some of it."""
+        for which, tokens, soon in chosen:
+            path = self._choose(self._running(), which)
+            size = self.block_size
+            end = min(path.num_tokens, path.table.cached * size + tokens)
+            end = min(end, (path.table.held + self.pool.num_free) * size)
+            self._take(path, max(0, -(-end // size) - path.table.held))
+            self._cache(path, end // size, soon)
 
     @precondition(lambda self: self._running())
     @rule(which=which_one, is_preempted=st.booleans())
@@ -177,22 +174,26 @@ class PoolMachine(RuleBasedStateMachine):
     def agree(self) -> None:
         self.pool.check(path.table for path in self.paths)
         assert self.pool.num_free == len(self.naive.free)
-        assert self.pool.num_cached == len(self.naive.cached)
-        for path in self.paths:
-            self._compare_hits(path)
+        self._compare_hits()
 
     def teardown(self) -> None:
-        """Evict everything that is free, block by block: the order is the same."""
+        """Evict everything that is free, block by block: the order is the same. Then end all: no
+        content is left."""
         if not hasattr(self, "pool"):
             return
         table, naive = BlockTable(None), NaiveTable(())
         while self.naive.free:
             assert self.pool.take(1) == self.naive.take(naive, 1)
             table.held += 1
-            assert self.pool.num_cached == len(self.naive.cached)
-            for path in self.paths:
-                self._compare_hits(path)
+            self._compare_hits()
         self.pool.check([table, *(path.table for path in self.paths)])
+        for path in self.paths:
+            self.pool.release(path.table)
+            self.pool.tree.drop(path.tip)
+        self.pool.release(table)
+        self.pool.check([])
+        self.pool.take(self.pool.num_free)
+        assert not any(node.parent for node in self.pool.tree.nodes())
 
     # -- how
 
@@ -214,6 +215,21 @@ class PoolMachine(RuleBasedStateMachine):
     def _running(self) -> list[Path]:
         return [path for path in self.paths if path.table.held]
 
+    def _admit(self, path: Path, chunk: int, lookahead: int, soon: int) -> None:
+        size, limit = self.block_size, max(0, path.num_tokens - 1) // self.block_size
+        found = self.naive.lookup(path.tokens, limit)
+        num_free = self.naive.num_unused(found)
+        assert self.pool.lookup(path.tip, limit) == (len(found), num_free)
+        path.tip.owner = self
+        start = len(found) * size
+        end = start + (path.num_tokens - start) * chunk // 100
+        end = min(end, start + (self.pool.num_free - num_free) * size)
+        if found:
+            self.pool.hold(path.table, len(found))
+            self.naive.touch(path.naive, found)
+        self._take(path, min(-(-(end + lookahead) // size) - len(found), self.pool.num_free))
+        self._cache(path, end // size, soon)
+
     def _take(self, path: Path, num_blocks: int) -> None:
         assert self.pool.take(num_blocks) == self.naive.take(path.naive, num_blocks)
         path.table.held += num_blocks
@@ -226,10 +242,13 @@ class PoolMachine(RuleBasedStateMachine):
         self.naive.cache(path.naive, num_blocks)
         assert path.table.cached == path.naive.num_cached
 
-    def _compare_hits(self, path: Path) -> None:
-        limit = path.num_tokens // self.block_size
-        found = self.naive.lookup(path.tokens, limit)
-        assert self.pool.lookup(path.tip, limit) == (len(found), self.naive.num_unused(found))
+    def _compare_hits(self) -> None:
+        assert self.pool.num_cached == len(self.naive.cached)
+        for path in self.paths:
+            limit = path.num_tokens // self.block_size
+            found = self.naive.lookup(path.tokens, limit)
+            expected = len(found), self.naive.num_unused(found)
+            assert self.pool.lookup(path.tip, limit) == expected
 
 
 class OneEndedMachine(PoolMachine):

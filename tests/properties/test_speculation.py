@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from agentsim.domain.records import Run
-from agentsim.engine import replica
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from agentsim.domain.records import Run
+from agentsim.engine import replica
 from speculation.replays import METHODS, config, replay, trace
 
 ACCEPTANCE: list[dict[str, Any]] = [
@@ -21,7 +22,9 @@ ACCEPTANCE: list[dict[str, Any]] = [
 
 def columns(run: Run) -> dict[str, list[Any]]:
     tables = {"requests": run.requests, "steps": run.steps, "sessions": run.sessions}
-    return {f"{t}.{n}": column.tolist() for t, table in tables.items() for n, column in table.items()}
+    return {
+        f"{t}.{n}": column.tolist() for t, table in tables.items() for n, column in table.items()
+    }
 
 
 @given(
@@ -29,8 +32,13 @@ def columns(run: Run) -> dict[str, list[Any]]:
     st.integers(1, 4),
     st.sampled_from(ACCEPTANCE),
     st.sampled_from([None, 1, 3]),
-    st.sampled_from([60, 4000]),
-    st.sampled_from([64, 2048]),
+    st.fixed_dictionaries(
+        {
+            "num_gpu_blocks": st.sampled_from([130, 4000]),
+            "max_num_batched_tokens": st.sampled_from([64, 2048]),
+            "max_num_seqs": st.sampled_from([2, 8]),
+        }
+    ),
 )
 @settings(max_examples=40)
 def test_one_step_at_a_time_changes_nothing(
@@ -38,19 +46,12 @@ def test_one_step_at_a_time_changes_nothing(
     num_drafts: int,
     acceptance: dict[str, Any],
     num_agents: int | None,
-    blocks: int,
-    budget: int,
+    engine: dict[str, int],
 ) -> None:
     """Every column agrees, with tight memory (preemptions) and small budgets too."""
-    engine = {
-        "num_gpu_blocks": blocks if blocks > 100 else 130,
-        "max_model_len": 1800,
-        "max_num_batched_tokens": budget,
-        "max_num_seqs": 8,
-    }
-    made = config(
-        method, num_drafts, engine=engine, agents={"num_agents": num_agents}, **acceptance
-    )
+    engine = {**engine, "max_model_len": 1800}
+    agents = {"num_agents": num_agents}
+    made = config(method, num_drafts, engine=engine, agents=agents, **acceptance)
     load = trace(num_sessions=3, num_turns=3)
     exact = columns(replay(made, load, exact=True))
     with pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agentsim.errors import ConfigError, UnknownName
 from agentsim.report.api_caches import find_cache, read_tokens, written_tokens
 from agentsim.report.api_cost import Api, api_cost, find_api
-from agentsim.report.api_prices import find_api_price, price_date
+from agentsim.report.api_prices import AS_OF, find_api_price
 from agentsim.report.bill import ApiRates, Quoted
 from agentsim.report.cost import self_hosted
 from agentsim.report.gpu_prices import given_gpu_price
@@ -93,7 +93,7 @@ def test_a_call_costs_what_the_package_says(
         cache_write_tokens=cost.cache_write_tokens,
         output_tokens=output,
     )
-    when = price_date(data_snapshot.get_snapshot())
+    when = datetime.combine(AS_OF, time(12), tzinfo=UTC)
     said = calc_price(
         usage, api.price.model, genai_request_timestamp=when, provider_id=api.price.provider
     )
@@ -180,8 +180,26 @@ def test_prices_do_not_hang_on_the_clock(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(data_snapshot, "datetime", Later)
     assert find_api_price("deepseek-v4-pro") == before
-    assert before.date >= "2026"
+    assert before.date == AS_OF.isoformat()
     assert before.source.startswith("genai-prices ")
+
+
+def test_a_price_is_that_of_its_day() -> None:
+    """o3 fell from 10 $ to 2 $ on 2025-06-10; DeepSeek's V4 is cheaper at noon than at two."""
+    days = (date(2025, 6, 9), date(2025, 6, 10))
+    assert [find_api_price("o3", day).rates[0].input for day in days] == [10.0, 2.0]
+    assert find_api("o3", days[0]).price.date == "2025-06-09"
+    night = Usage(input_tokens=1_000_000)
+    dear, cheap = (
+        calc_price(
+            night,
+            "deepseek-v4-pro",
+            provider_id="deepseek",
+            genai_request_timestamp=datetime.combine(AS_OF, time(hour), tzinfo=UTC),
+        ).total_price
+        for hour in (2, 12)
+    )
+    assert find_api_price("deepseek-v4-pro").rates[0].input == float(cheap) < float(dear)
 
 
 @pytest.mark.parametrize(

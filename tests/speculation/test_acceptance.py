@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agentsim.domain.config import Config, EngineConfig
 from agentsim.domain.speculation import SpeculationConfig
 from agentsim.errors import ConfigError, TraceError, UnknownName
 from agentsim.policies.acceptance import DEFAULT_RATES, Acceptance, resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
-from hypothesis import given
-from hypothesis import strategies as st
 
 MANY = 4000
 

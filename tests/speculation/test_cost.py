@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agentsim.domain.batch import BatchShape
 from agentsim.machine.speculative import SpeculativeCost
 from agentsim.machine.system import build_system
-from hypothesis import given
-from hypothesis import strategies as st
 from speculation.replays import METHODS, config
 
 

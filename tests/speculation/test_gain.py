@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
+from agentsim.domain.batch import BatchShape
 from agentsim.domain.records import Run
+from agentsim.domain.trace import Call, Session, Trace
+from agentsim.machine.system import build_system
 from agentsim.report.summary import summarize
 from agentsim.report.text import to_text
+from agentsim.speculation import PlainSteps, compare
 from speculation.replays import FREE, METHODS, compared, config, replay, trace
 
 PARTS = ("synchronous_s", "memory_s", "accepted_s", "verification_s", "proposal_s")
@@ -52,7 +57,7 @@ def test_perfect_drafts_for_nothing_take_so_many_times_fewer_steps() -> None:
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_tokens_are_conserved(method: str) -> None:
-    """Whatever is accepted, each call gets the tokens of its answer, and drafts are kept or lost."""
+    """Whatever is accepted, each call gets its answer, and each draft is kept or lost."""
     for rate in (0.0, 0.4, 1.0):
         run = replay(config(method, rate=rate))
         plain = replay(config())
@@ -103,9 +108,6 @@ def test_the_result_tells_length_acceptance_and_waste() -> None:
 
 
 def test_the_screen_tells_what_was_gained_and_why() -> None:
-    from agentsim.machine.system import build_system
-    from agentsim.speculation import compare
-
     settings = config("ngram", 3, rate=0.0)
     run = compare(trace(), settings, replay(settings), build_system(settings))
     text = " ".join(to_text(run, summarize(run)).split())
@@ -113,3 +115,20 @@ def test_the_screen_tells_what_was_gained_and_why() -> None:
     assert "without it: synchronous scheduling +" in text
     plain = replay(config())
     assert compare(trace(), config(), plain, build_system(config())) is plain
+
+
+def test_each_verification_is_drawn_anew() -> None:
+    """In a long answer the accepted lengths come out as the rate says."""
+    call = Call(id="a", input_tokens=50, output_tokens=5000, finish="length")
+    run = replay(config("ngram", 3, rate=0.5), Trace([Session(id="s", calls=(call,))]))
+    found = told(run)
+    assert found["accepted_length"] == pytest.approx(1 + 0.5 + 0.25 + 0.125, rel=0.02)
+
+
+def test_steps_without_their_drafts_are_those_of_plain_decoding() -> None:
+    base = build_system(config(engine={"async_scheduling": False})).cost
+    plain = BatchShape(3, 3, 3, decode_context=3000, window_decode_context=3000)
+    verifying = BatchShape(
+        15, 3, 15, decode_context=3012, window_decode_context=3012, num_drafts=12
+    )
+    assert PlainSteps(base).step_ns(verifying) == base.step_ns(plain) < base.step_ns(verifying)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from agentsim.domain.config import Config, EngineConfig
 from agentsim.machine.capacity import KVCapacity
 from agentsim.machine.catalog import find_model

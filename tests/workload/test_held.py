@@ -77,6 +77,14 @@ def test_a_use_renews_what_it_uses_and_nothing_else() -> None:
     assert held_prefixes(trace, rows, 300 * S).tolist() == [0, 600, 600]
 
 
+def test_a_read_renews_at_once_and_not_only_when_it_is_answered() -> None:
+    """b reads a's prompt after 290 s and starts to answer at 320; c comes in between."""
+    extend = {"after": ("a",), "extends": "a", "keep": 1000}
+    calls = (CHAIN.sessions[0].calls[0], *(Call(n, 1100, 5, **extend) for n in "bc"))
+    rows = columns(("s", "a", 0, 1, 2), ("s", "b", 291, 320, 321), ("s", "c", 310, 330, 331))
+    assert held_prefixes(Trace([Session("s", calls)]), rows, 300 * S).tolist() == [0, 1000, 1000]
+
+
 def test_two_calls_at_once_find_nothing_of_each_other() -> None:
     twins = Session("s", tuple(Call(n, 500, 5, segments=(("sys", 500),)) for n in "ab"))
     rows = [("s", "a", 0, 1, 2), ("s", "b", 0.5, 1.5, 2)]
@@ -88,7 +96,7 @@ def test_two_calls_at_once_find_nothing_of_each_other() -> None:
 def test_a_prompt_that_begins_a_longer_one_is_held_whole() -> None:
     calls = (
         Call("long", 500, 5, segments=(("sys", 400), ("~x", 100))),
-        Call("short", 300, 5, segments=(("sys", 300),)),
+        Call("short", 300, 0, segments=(("sys", 300),)),
         Call("again", 500, 5, segments=(("sys", 400), ("~x", 100))),
     )
     rows = columns(

@@ -4,7 +4,7 @@
 our output went away (`screen.emit`). Nothing is printed on stdout unless the command succeeds.
 """
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 import difflib

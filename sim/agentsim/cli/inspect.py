@@ -1,6 +1,6 @@
 """``agentsim inspect``: what is in a trace, before anything is simulated."""
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -18,6 +18,7 @@ def price_options(command: Callable[..., None]) -> Callable[..., None]:
         gpu_price: str | None,
         price_table: str | None,
         api: tuple[str, ...],
+        api_date: str | None,
         idle_hours: str | None,
         grid: str | None,
         **others: Any,
@@ -28,6 +29,7 @@ def price_options(command: Callable[..., None]) -> Callable[..., None]:
             "gpu_price": gpu_price,
             "price_table": Path(price_table) if price_table is not None else None,
             "apis": api,
+            "api_date": api_date,
             "idle_hours": idle_hours,
             "grid": grid,
         }
@@ -42,6 +44,7 @@ def price_options(command: Callable[..., None]) -> Callable[..., None]:
             multiple=True,
             help="Cost of the same tokens at an API; default gpt-4o; repeatable; none.",
         ),
+        click.option("--api-date", metavar="YYYY-MM-DD", help="Day of the API's prices."),
         click.option("--idle-hours", metavar="H", help="Idle but paid hours of a day; default 16."),
         click.option("--grid", metavar="G", help="g CO2 for a kWh; default: the world's mean."),
     )

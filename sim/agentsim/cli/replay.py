@@ -1,6 +1,6 @@
 """``agentsim replay``: run a trace through a simulated vLLM and say how long it takes, and why."""
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 from collections.abc import Callable

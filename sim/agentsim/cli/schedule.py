@@ -1,6 +1,6 @@
 """``agentsim schedule``: what the scheduler decides, step by step, on a scripted load."""
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 import click

@@ -1,6 +1,6 @@
 """What the commands share with the terminal: text on stdout, progress on stderr."""
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 import os

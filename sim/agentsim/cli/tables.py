@@ -1,6 +1,6 @@
 """``agentsim list``: the names and settings that can be typed."""
 
-# ruff: noqa: PLC0415 (a command imports what it needs when it runs)
+
 from __future__ import annotations
 
 import json

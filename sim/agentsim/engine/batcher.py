@@ -361,11 +361,6 @@ class Batcher:
         table.held += num_blocks
         after = item.computed_before + item.num_tokens
         self.memory.cache(sequence, min(after, sequence.num_tokens))
-        again = min(after, sequence.high_water) - item.computed_before
-        item.recovers = item.computed_before < sequence.high_water <= after
-        if again > 0:
-            sequence.recomputed += again
-            batch.recomputed += again
         batch.items.append(item)
 
     # -- what a step changes
@@ -375,6 +370,8 @@ class Batcher:
         sums = list(batch.shape)
         for item in batch.items:
             sequence = item.sequence
+            if sequence.high_water:
+                self._recover(batch, item)
             sequence.computed += item.num_tokens
             whole = sequence.num_tokens + sequence.placeholders
             sequence.is_prefill_chunk = sequence.computed < whole
@@ -394,6 +391,16 @@ class Batcher:
         self.in_flight.append(batch)
         if self.lag:
             self._regroup(batch)
+
+    def _recover(self, batch: Batch, item: Item) -> None:
+        """Count what of an item was computed before and lost, and see whether that is all."""
+        sequence, before = item.sequence, item.computed_before
+        again = max(0, min(item.num_tokens, sequence.high_water - before))
+        sequence.recomputed += again
+        batch.recomputed += again
+        item.recovers = before + item.num_tokens >= sequence.high_water
+        if item.recovers:
+            sequence.high_water = 0
 
     def _regroup(self, batch: Batch) -> None:
         """Let those of a batch that only decode from now on join the group."""

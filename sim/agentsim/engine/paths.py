@@ -66,7 +66,7 @@ class SessionPaths:
             spans = [(self._name(name), 0, length) for name, length in call.segments]
         elif call.blocks is not None:
             size = call.block_tokens
-            whole, rest = divmod(call.input_tokens, size)
+            whole = call.input_tokens // size
             spans = [(block, 0, size) for block in call.blocks[:whole]]
             last = call.blocks[whole] if whole < len(call.blocks) else fresh
             spans.append((last, 0, call.input_tokens - size * len(spans)))

@@ -29,6 +29,11 @@ class StepRow(list[int]):
             self[_INDEX[name]] = value
         return self
 
+    def add(self, **values: int) -> None:
+        """Add to columns by name."""
+        for name, value in values.items():
+            self[_INDEX[name]] += value
+
 
 def step_row(
     shape: BatchShape, replica: int, start_ns: int, end_ns: int, facts: tuple[int, ...]

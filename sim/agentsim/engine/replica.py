@@ -122,17 +122,21 @@ class Replica:
 
     def _begin_steps(self) -> None:
         batcher = self.batcher
+        num_preempted = 0
         while len(batcher.in_flight) <= batcher.lag and batcher.has_unfinished:
             free_before = batcher.pool.num_free
             batch = batcher.schedule()
             for sequence in batch.preempted:
                 if sequence.lost_ns < 0:
                     sequence.lost_ns = self.env.now_ns
+            num_preempted += len(batch.preempted)
             if batch.shape.num_tokens:
-                self._launch(batch)
+                self._launch(batch, num_preempted)
+                num_preempted = 0
                 continue
             batcher.in_flight.remove(batch)
-            if batcher.in_flight:
+            if batcher.in_flight:  # no step may follow: what is in flight can be the last
+                self._rows[batcher.in_flight[0]].add(preempted=num_preempted)
                 break
             if not batch.preempted:
                 raise InvariantBroken(
@@ -143,7 +147,7 @@ class Replica:
         if batcher.in_flight:
             self._end_at(batcher.in_flight[0].end_ns)
 
-    def _launch(self, batch: Batch) -> None:
+    def _launch(self, batch: Batch, num_preempted: int) -> None:
         """Let the GPU run it after what is in flight."""
         batcher = self.batcher
         start = self.env.now_ns
@@ -162,7 +166,7 @@ class Replica:
             len(batcher.waiting),
             pool.num_blocks - pool.num_free,
             batch.evicted,
-            len(batch.preempted),
+            num_preempted,
         )
         row = step_row(batch.shape, self._number, batch.start_ns, batch.end_ns, facts)
         self._rows[batch] = row

@@ -108,7 +108,7 @@ class Sequence:
         self.joined = -1  # clock of the decode group at which it joined; -1: not in it
         self.preemptions = 0
         self.cached_tokens = 0  # found in the prefix cache at the first admission
-        self.high_water = 0  # tokens computed before the last preemption
+        self.high_water = 0  # tokens computed before a preemption, until it is as far again
         self.recomputed = 0
         self.lost_ns = -1  # when it lost its blocks, until it is as far as it was
         self.recovering_ns = 0

@@ -236,7 +236,8 @@ class ContentTree:
         for child in children.values():
             (upper if child.start <= position else node).adopt(child)
         node.start, node.spans, node.top = position, tail, max(node.top, block)
-        upper.adopt(node)
+        if node.extents or node.tips or node.children:
+            upper.adopt(node)
         return upper
 
 

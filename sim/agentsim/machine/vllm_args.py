@@ -284,7 +284,12 @@ def _compilation(text: str) -> dict[str, Any]:
 def _unknown(name: str) -> ConfigError:
     if _positive(name) in other_arguments()["not_modelled"]:
         return ConfigError(f"--vllm-args: --{name}: not modelled; leave it out to ignore it")
-    known = [*SETTINGS, "speculative-config", "spec-model", *itertools.chain(*other_arguments().values())]
+    known = [
+        *SETTINGS,
+        "speculative-config",
+        "spec-model",
+        *itertools.chain(*other_arguments().values()),
+    ]
     near = difflib.get_close_matches(_positive(name), sorted(known), n=1, cutoff=0.7)
     hint = f"; did you mean --{near[0]}?" if near else "; leave it out to ignore it"
     return ConfigError(f"--vllm-args: --{name}: unknown argument{hint}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
 from agentsim.domain.records import Run
 from agentsim.errors import ConfigError
 from agentsim.report.api_caches import find_cache, read_tokens, written_tokens
-from agentsim.report.api_prices import ApiPrice, find_api_price
+from agentsim.report.api_prices import AS_OF, ApiPrice, find_api_price
 from agentsim.report.bill import ApiCache, ApiCost, ApiRates, SelfHosted
 from agentsim.report.cost import share
 from agentsim.report.metrics import FloatArray, IntArray, served
@@ -34,8 +35,14 @@ class Api:
     cache: ApiCache | None
 
 
-def find_api(text: str) -> Api:
+def find_api(text: str, as_of: date = AS_OF) -> Api:
     """The model that ``--api`` names: ``MODEL``, ``PROVIDER/MODEL``, or either with ``@LIFETIME``.
+
+    Parameters
+    ----------
+    text : str
+    as_of : date
+        Day whose prices are taken.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def find_api(text: str) -> Api:
     asked, lifetime_s = text, None
     if split is not None:
         asked, lifetime_s = split["name"], float(split["number"]) * _SECONDS[split["unit"]]
-    price = find_api_price(asked)
+    price = find_api_price(asked, as_of)
     name = f"{price.provider}/{price.model}{text.removeprefix(asked)}"
     if not price.has_reads:
         if lifetime_s is not None:

@@ -1,15 +1,16 @@
 """List prices of LLM APIs, from the package genai-prices (which needs no network).
 
-The package is imported here and nowhere else, when an API is asked for. A price that depends on the
-day or the hour is that of `price_date`, not of the clock: the same installation gives the same
-figures.
+The package is imported here and nowhere else, when an API is asked for: that takes 0.2 s. A price
+that depends on the day or the hour is that of noon (UTC) of a stated day, by default `AS_OF`, and
+not of the clock: the same installation gives the same figures. (The package does not tell its own
+date, and knows prices that will hold only in the future.)
 """
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from agentsim.report.bill import ApiRates
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice, Provider
+
+#: Day whose prices are taken unless another is given. To be moved on with the package.
+AS_OF = date(2026, 11, 21)
 
 _PACKAGE = "genai-prices"
 #: Names shown beside an unknown one.
@@ -52,8 +56,8 @@ class ApiPrice:
     source: str
 
 
-def find_api_price(name: str) -> ApiPrice:
-    """The prices of a model, such as ``gpt-4o`` or ``anthropic/claude-sonnet-5``.
+def find_api_price(name: str, as_of: date = AS_OF) -> ApiPrice:
+    """The prices of a model, such as ``gpt-4o`` or ``anthropic/claude-sonnet-5``, on a day.
 
     Raises
     ------
@@ -66,8 +70,7 @@ def find_api_price(name: str) -> ApiPrice:
 
     snapshot = get_snapshot()
     provider, model = _find(snapshot, name)
-    when = price_date(snapshot)
-    prices = model.get_prices(when)
+    prices = model.get_prices(datetime.combine(as_of, time(12), tzinfo=UTC))
     found = {key: _tiers(prices, key) for key in ("input", "output", "cache_read", "cache_write")}
     if not found["input"] or not found["output"]:
         raise ConfigError(f"--api {name!r}: has no price for input and output tokens")
@@ -90,24 +93,9 @@ def find_api_price(name: str) -> ApiPrice:
         long_writes=tuple(_at(longer, start) for start in starts) if longer else None,
         has_reads=bool(found["cache_read"]),
         has_writes=bool(found["cache_write"]),
-        date=when.date().isoformat(),
+        date=as_of.isoformat(),
         source=f"{_PACKAGE} {metadata.version(_PACKAGE)} of {urls or provider.name}",
     )
-
-
-def price_date(snapshot: DataSnapshot) -> datetime:
-    """Noon (UTC) of the latest day from which any price of the table holds."""
-    from genai_prices.types import ModelPrice, StartDateConstraint
-
-    days = [
-        row.constraint.start_date
-        for provider in snapshot.providers
-        for model in provider.models
-        if not isinstance(model.prices, ModelPrice)
-        for row in model.prices
-        if isinstance(row.constraint, StartDateConstraint)
-    ]
-    return datetime.combine(max(days), time(12), tzinfo=UTC)
 
 
 def _find(snapshot: DataSnapshot, name: str) -> tuple[Provider, ModelInfo]:

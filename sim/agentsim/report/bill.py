@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-#: measured; asked by a provider or published; assumed; given by the user.
+#: Measured or paid; asked by a provider; stated by one who knows; assumed; given by the user.
 Kind = Literal["measured", "list price", "published", "datasheet", "assumed", "given"]
 
 #: What no price can tell.
@@ -22,7 +22,7 @@ class _Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Quoted(_Plain, frozen=True):
-    """A number that goes in, and where it comes from."""
+    """A number that goes in, and where it comes from; one that the user gives has no date."""
 
     value: float
     unit: str
@@ -60,7 +60,7 @@ class SelfHosted(_Plain, frozen=True):
 
 
 class Energy(_Plain, frozen=True):
-    """Energy of the GPUs alone: no processor, no cooling."""
+    """Energy of the GPUs alone: no processor, no cooling. `mean_w` is that of one of them."""
 
     kwh: float
     mean_w: float | None

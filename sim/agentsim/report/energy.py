@@ -66,7 +66,7 @@ def power_model(gpu: str, tdp_w: float, source: str) -> PowerModel:
     unit = "share of TDP - idle"
     return PowerModel(
         _quoted(row, "idle_w", "W"),
-        Quoted(float(tdp_w), "W", "datasheet", "", source),
+        Quoted(float(tdp_w), "W", "datasheet", table["datasheet"]["date"], source),
         _quoted(weights, "compute", unit),
         _quoted(weights, "memory", unit),
     )

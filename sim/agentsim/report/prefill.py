@@ -99,12 +99,13 @@ def prefill_text(run: Run) -> str:
     requests = run.requests
     whole = int(requests["prompt_tokens"].sum())
     computed = whole - int(requests["cached_tokens"].sum())
+    ratio = whole / max(1, computed)
     return (
         f"Prompt tokens to prefill up to a turn, session {curves.session}\n"
         f"{on_screen(table)}"
         "Without a prefix cache every turn computes its whole history: the sum grows with the\n"
         "square of the turns. With one it grows with what is new. All sessions: "
-        f"{whole:,}\ntokens without, {computed:,} here, {whole / max(1, computed):.1f} times less.\n"
+        f"{whole:,}\ntokens without, {computed:,} here, {ratio:.1f} times less.\n"
     )
 
 
@@ -114,6 +115,7 @@ def plot_prefill(run: Run, path: Path) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     curves = prefill_curves(run)
     with mpl.rc_context({"font.size": 11, "svg.hashsalt": "agentsim"}):
@@ -133,7 +135,7 @@ def plot_prefill(run: Run, path: Path) -> None:
         axes.set_ylabel("prompt tokens prefilled, thousands")
         axes.set_ylim(0, float(curves.whole[-1]) / 1e3 * 1.12)
         axes.set_xlim(left=1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.3)
         half = path.with_name(f".{path.name}.part{path.suffix}")

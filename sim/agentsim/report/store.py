@@ -6,7 +6,7 @@ Parquet file carries the text of ``run.json`` in its metadata under ``agentsim``
 stand alone. The directory appears whole or not at all.
 """
 
-# ruff: noqa: PLC0415 (heavy libraries are imported where they are needed)
+
 from __future__ import annotations
 
 import json

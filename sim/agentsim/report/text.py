@@ -4,7 +4,7 @@ Start at `to_text`. Whoever prints it decides on colour, which only repeats what
 say.
 """
 
-# ruff: noqa: PLC0415 (heavy libraries are imported where they are needed)
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -57,12 +57,6 @@ class _UsedTree(PrefixTree):
             node, depth = node.parent, node.start
         return Position(node, min(depth, node.end))
 
-    def _cut(self, node: Node, depth: int) -> Node:
-        upper = super()._cut(node, depth)
-        if upper not in self._used_ns and node in self._used_ns:
-            self._used_ns[upper] = self._used_ns[node]
-        return upper
-
 
 def held_prefixes(
     trace: Trace, requests: Columns, lifetime_ns: int, *, with_outputs: bool = False

@@ -1,0 +1,29 @@
+"""The public face of the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+
+import agentsim
+
+
+def test_public_names_are_these_and_all_can_be_imported() -> None:
+    """`__all__` is a promise."""
+    assert agentsim.__all__ == ["Config", "__version__", "read_trace", "simulate", "summarize"]
+    for name in agentsim.__all__:
+        assert getattr(agentsim, name) is not None
+
+
+def test_the_package_is_typed() -> None:
+    """`py.typed` is shipped."""
+    assert (resources.files("agentsim") / "py.typed").is_file()
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """So that the command starts at once."""
+    heavy = "numpy pandas pyarrow matplotlib rich simpy".split()
+    code = f"import sys, agentsim.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -12,10 +12,11 @@ import re
 import sys
 from pathlib import Path
 
+from scipy.optimize import brentq
+
 from agentsim.case_study import configuration, figures, ms_per_token, workload
 from agentsim.domain.units import ns_to_seconds
 from agentsim.simulate import simulate
-from scipy.optimize import brentq
 
 ROOT = Path(__file__).parents[1]
 

@@ -23,7 +23,7 @@ def test_the_package_is_typed() -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     """So that the command starts at once."""
-    heavy = "numpy pandas pyarrow matplotlib rich simpy".split()
+    heavy = ["numpy", "pandas", "pyarrow", "matplotlib", "rich", "simpy"]
     code = f"import sys, agentsim.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

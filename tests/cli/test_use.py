@@ -29,7 +29,9 @@ def test_without_arguments_help_goes_to_stderr() -> None:
     assert "Commands:" in result.stderr
 
 
-@pytest.mark.parametrize("kind", ["gpus", "models", "schedulers", "drafters", "formats", "presets", "settings"])
+@pytest.mark.parametrize(
+    "kind", ["gpus", "models", "schedulers", "drafters", "formats", "presets", "settings"]
+)
 def test_lists_fit_the_screen_and_have_their_names_in_full(kind: str) -> None:
     rows = json.loads(agentsim("list", kind, "--json").stdout)
     text = agentsim("list", kind).stdout

@@ -263,7 +263,7 @@ def test_extents_are_as_good_as_blocks(machine: type[PoolMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=100,
+            max_examples=200,
             stateful_step_count=50,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

@@ -4,7 +4,6 @@
 our output went away (`screen.emit`). Nothing is printed on stdout unless the command succeeds.
 """
 
-
 from __future__ import annotations
 
 import difflib

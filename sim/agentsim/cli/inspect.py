@@ -1,6 +1,5 @@
 """``agentsim inspect``: what is in a trace, before anything is simulated."""
 
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,6 +1,5 @@
 """``agentsim replay``: run a trace through a simulated vLLM and say how long it takes, and why."""
 
-
 from __future__ import annotations
 
 from collections.abc import Callable

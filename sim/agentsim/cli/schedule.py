@@ -1,6 +1,5 @@
 """``agentsim schedule``: what the scheduler decides, step by step, on a scripted load."""
 
-
 from __future__ import annotations
 
 import click

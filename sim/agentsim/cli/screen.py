@@ -1,6 +1,5 @@
 """What the commands share with the terminal: text on stdout, progress on stderr."""
 
-
 from __future__ import annotations
 
 import os

@@ -1,6 +1,5 @@
 """``agentsim list``: the names and settings that can be typed."""
 
-
 from __future__ import annotations
 
 import json

@@ -188,10 +188,9 @@ class Roofline:
         gpu = np.maximum(kernels, launch) + c.step + more_gpu
         cpu = c.cpu_step + seqs * c.cpu_sequence + more_cpu
         total = np.maximum(gpu, cpu) if c.hides_cpu else gpu + cpu
-        context_memory = (
-            (get["decode_context"] + get["prefill_context"]) * c.context_full
-            + (get["window_decode_context"] + get["window_prefill_context"]) * c.context_window
-        )
+        context_memory = (get["decode_context"] + get["prefill_context"]) * c.context_full + (
+            get["window_decode_context"] + get["window_prefill_context"]
+        ) * c.context_window
         memory = (
             c.dense_memory + expert_memory + c.head_memory + context_memory + rows * c.row
             + padded * (c.token - c.token_link)

@@ -87,7 +87,7 @@ class ContiguousMemory:
         """What fits, in words."""
         return [
             f"Contiguous KV memory: {self.free_bytes / (1 << 30):.2f} GiB beside the weights",
-            f"Largest context: {self.max_tokens:,} tokens ({self.waste:.0%} of the reserved wasted)",
+            f"Largest context reserved: {self.max_tokens:,} tokens ({self.waste:.0%} of it wasted)",
         ]
 
     def check_fits(self, name: str, num_tokens: int) -> None:

@@ -4,7 +4,6 @@
 The bytes depend on the run alone: keys are sorted and nothing says when or where it was made.
 """
 
-# ruff: noqa: PLC0415 (heavy libraries are imported where they are needed)
 from __future__ import annotations
 
 import json

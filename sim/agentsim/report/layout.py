@@ -1,6 +1,5 @@
 """Tables and lines of 80 columns, for whoever prints them."""
 
-# ruff: noqa: PLC0415 (heavy libraries are imported where they are needed)
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -6,7 +6,6 @@ Parquet file carries the text of ``run.json`` in its metadata under ``agentsim``
 stand alone. The directory appears whole or not at all.
 """
 
-
 from __future__ import annotations
 
 import json

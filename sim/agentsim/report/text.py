@@ -4,7 +4,6 @@ Start at `to_text`. Whoever prints it decides on colour, which only repeats what
 say.
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from agentsim.case_study import configuration, figures, ms_per_token, workload
 from agentsim.domain.units import ns_to_seconds
-from agentsim.simulate import simulate
+from agentsim.simulator import simulate
 
 ROOT = Path(__file__).parents[1]
 

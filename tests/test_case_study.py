@@ -24,7 +24,7 @@ from agentsim.case_study import (
 from agentsim.cli import command
 from agentsim.domain.trace import Call, Session, Trace
 from agentsim.machine.system import build_system, read_config
-from agentsim.simulate import simulate
+from agentsim.simulator import simulate
 from agentsim.workload.scale import scale_turns
 
 ROOT = Path(__file__).parents[1]

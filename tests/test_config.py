@@ -105,7 +105,7 @@ def test_settings_that_contradict_one_another_are_refused(sets: list[str]) -> No
 
 
 def test_the_echo_holds_every_setting() -> None:
-    plain = to_plain(load_config(sets=["agents.ramp_s=2"]))
+    plain = to_plain(load_config(sets=["agents.ramp_s=2", "agents.num_agents=3"]))
     assert plain["agents"]["ramp_s"] == 2.0
     assert set(plain) == {"gpu", "model", "seed", "engine", "agents", "cost", "speculation"}
     assert set(plain["engine"]) == set(EngineConfig.__struct_fields__)
@@ -120,3 +120,17 @@ def test_every_cost_setting_is_a_factor_and_every_factor_a_setting() -> None:
 def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         Config().gpu = "h100"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("sets", "line"),
+    [
+        (["agents.num_agents=2", "agents.arrival=poisson:3"], "choose one"),
+        (["agents.num_agents=2", "agents.arrival=recorded"], "choose one"),
+        (["agents.ramp_s=2.0"], "needs agents.num_agents"),
+    ],
+)
+def test_ways_of_starting_that_exclude_one_another_are_refused(sets: list[str], line: str) -> None:
+    """Agents at work, and start times of their own."""
+    with pytest.raises(ConfigError, match=line):
+        load_config(sets=sets)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import agentsim
+
+TRACE = str(Path(__file__).parents[1] / "traces" / "itbench-sre.jsonl")
 
 
 def test_public_names_are_these_and_all_can_be_imported() -> None:
@@ -14,6 +17,18 @@ def test_public_names_are_these_and_all_can_be_imported() -> None:
     assert agentsim.__all__ == ["Config", "__version__", "read_trace", "simulate", "summarize"]
     for name in agentsim.__all__:
         assert getattr(agentsim, name) is not None
+
+
+def test_the_readme_s_python_works() -> None:
+    """In a process that has imported nothing else, whatever is imported first."""
+    code = (
+        "from agentsim import simulate, Config, read_trace, summarize\n"
+        "import agentsim.simulator, agentsim\n"
+        f"run = agentsim.simulate(read_trace({TRACE!r}), Config(gpu='h100'))\n"
+        "print(summarize(run).runtime_s > 0, callable(simulate))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
 
 
 def test_the_package_is_typed() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agentsim.domain.config import Config
     from agentsim.report.summary import summarize
-    from agentsim.simulate import simulate
+    from agentsim.simulator import simulate
     from agentsim.workload.formats import read_trace
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Config": "agentsim.domain.config",
     "read_trace": "agentsim.workload.formats",
-    "simulate": "agentsim.simulate",
+    "simulate": "agentsim.simulator",
     "summarize": "agentsim.report.summary",
 }
 

@@ -21,7 +21,7 @@ from agentsim.domain.records import Run
 from agentsim.domain.trace import Trace
 from agentsim.domain.units import ns_to_seconds
 from agentsim.machine.system import System, build_system, read_config
-from agentsim.simulate import simulate
+from agentsim.simulator import simulate
 from agentsim.workload.formats import read_trace
 from agentsim.workload.scale import scale_turns
 

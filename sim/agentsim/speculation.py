@@ -29,7 +29,7 @@ from agentsim.domain.units import NS_PER_S
 from agentsim.engine.replica import StepCost
 from agentsim.machine.speculative import SpeculativeCost
 from agentsim.machine.system import System, build_system
-from agentsim.simulate import simulate
+from agentsim.simulator import simulate
 
 #: Output tokens up to which a run is compared unasked: two more runs as long as itself.
 COMPARED_TOKENS = 20_000

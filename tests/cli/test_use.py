@@ -75,10 +75,10 @@ def test_wrong_use_is_one_line_on_stderr_and_exit_code_2(args: list[str], line: 
         (["--model", "llama-3.1-8"], "unknown model 'llama-3.1-8'; did you mean"),
         (["--set", "engine.max_num_seq=1"], "did you mean 'max_num_seqs'?"),
         (["--set", "nonsense"], "expected NAME=VALUE"),
-        (["--agents", "0"], "agents.num_agents: expected an integer >= 1, got 0"),
-        (["--agents", "many"], "agents.num_agents: expected an integer"),
-        (["--too-long", "drop"], "too_long"),
-        (["--arrival", "poisson:fast"], "arrival"),
+        (["--agents", "0"], "--agents: expected an integer >= 1, got 0"),
+        (["--agents", "many"], "--agents: expected an integer"),
+        (["--too-long", "drop"], "--too-long: expected"),
+        (["--arrival", "poisson:fast"], "--arrival: expected"),
         (["--preset", "early-2024"], "unknown preset 'early-2024'; did you mean 'early-2025'?"),
         (["--vllm-args", "--max-num-sequences 4"], "--max-num-sequences: unknown argument"),
         (["--config", "none.toml"], "none.toml: no such file"),
@@ -116,7 +116,7 @@ def test_a_bug_of_ours_ends_by_1_with_everything_to_see_it_again(
     def broken(*_: object, **__: object) -> None:
         raise InvariantBroken("block 7 is used twice at 12 ns on replica 0")
 
-    monkeypatch.setattr("agentsim.simulate.simulate", broken)
+    monkeypatch.setattr("agentsim.simulator.simulate", broken)
     result = agentsim("replay", trace, "--seed", "7")
     assert (result.exit_code, result.stdout) == (1, "")
     for part in ("block 7 is used twice", "this is a bug", "agentsim 0.", "--seed 7", trace):
@@ -129,7 +129,7 @@ def test_an_interrupt_ends_by_130_with_a_clear_line(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agentsim.simulate.simulate", interrupted)
+    monkeypatch.setattr("agentsim.simulator.simulate", interrupted)
     result = agentsim("replay", trace, "--out", str(tmp_path / "out"))
     assert (result.exit_code, result.stdout) == (130, "")
     assert "interrupted; nothing was written" in result.stderr

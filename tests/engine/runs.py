@@ -21,7 +21,7 @@ from agentsim.domain.trace import Session, Trace
 from agentsim.engine.replica import StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
-from agentsim.simulate import _request_columns, _session_columns
+from agentsim.simulator import _request_columns, _session_columns
 
 IntArray = npt.NDArray[np.int64]
 

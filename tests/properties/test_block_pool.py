@@ -6,6 +6,7 @@ and finishes them in any interleaving, with several tables on the same content a
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +53,10 @@ def spelled(spans: list[Span]) -> tuple[object, ...]:
     return tuple((name, offset + i) for name, offset, length in spans for i in range(length))
 
 
-@st.composite
-def lengths(draw: st.DrawFn) -> int:
-    """Tokens of a span: often whole blocks (of 1, 2 or 4 tokens)."""
-    return draw(st.one_of(st.sampled_from([4, 8, 12, 16]), st.integers(0, 13)))
-
-
-shared_spans = st.lists(st.tuples(st.sampled_from("abc"), st.just(0), lengths()), max_size=4)
+#: tokens of a span: mostly whole blocks of 1, 2 or 4 tokens
+lengths = st.sampled_from([4, 8, 4, 8, 2, 12, 1, 3, 5])
+shared_spans = st.lists(st.tuples(st.sampled_from("ab"), st.just(0), lengths), max_size=3)
+fresh_lengths = st.sampled_from([0, 0, 1, 4, 8])
 which_one = st.integers(0, 1 << 16)
 percent = st.sampled_from([100, 100, 50, 80, 20, 0])
 
@@ -70,22 +68,22 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize(
         block_size=st.sampled_from([1, 2, 4]),
-        num_tokens=st.sampled_from([30, 60, 120, 500]),
-        spans=shared_spans,
+        num_tokens=st.sampled_from([40, 80, 500]),
+        first=st.lists(st.tuples(shared_spans, fresh_lengths), min_size=1, max_size=4),
     )
-    def make(self, block_size: int, num_tokens: int, spans: list[Span]) -> None:
+    def make(self, block_size: int, num_tokens: int, first: list[tuple[list[Span], int]]) -> None:
         num_blocks = num_tokens // block_size
         self.block_size = block_size
         self.pool = BlockPool(num_blocks, block_size, two_ended=self.two_ended)
         self.naive = NaivePool(num_blocks, block_size, self.two_ended)
         self.paths: list[Path] = []
         self.num_fresh = 0
-        for _ in range(2):
-            self.open(spans, 8, "")
+        for spans, fresh in first:
+            self.open(spans, fresh, "")
 
     # -- paths
 
-    @rule(spans=shared_spans, fresh=lengths(), adapter=st.sampled_from(["", "", "", "lora"]))
+    @rule(spans=shared_spans, fresh=fresh_lengths, adapter=st.sampled_from(["", "", "", "lora"]))
     def open(self, spans: list[Span], fresh: int, adapter: str) -> None:
         spans = [*spans, self._fresh(fresh)]
         self._add(self.pool.tree.insert(spans, adapter), (adapter, *spelled(spans)))
@@ -101,7 +99,9 @@ class PoolMachine(RuleBasedStateMachine):
         self._add(self.pool.tree.insert(spans, str(path.tokens[0])), path.tokens[: 1 + keep])
 
     @precondition(lambda self: self.paths)
-    @rule(which=which_one, share=percent, spans=shared_spans, fresh=lengths(), first=st.booleans())
+    @rule(
+        which=which_one, share=percent, spans=shared_spans, fresh=fresh_lengths, first=st.booleans()
+    )
     def extend(self, which: int, share: int, spans: list[Span], fresh: int, first: bool) -> None:
         """Go on from somewhere on a path, with content that is new or somewhere else already."""
         path = self._choose(self.paths, which)
@@ -152,21 +152,26 @@ class PoolMachine(RuleBasedStateMachine):
             self._cache(path, end // size, soon)
 
     @precondition(lambda self: self._running())
-    @rule(which=which_one, is_preempted=st.booleans())
-    def release(self, which: int, is_preempted: bool) -> None:
-        path = self._choose(self._running(), which)
-        self.pool.release(path.table)
-        self.naive.release(path.naive)
-        if not is_preempted:
-            path.tip.owner = None
+    @rule(chosen=st.lists(st.tuples(which_one, st.booleans()), min_size=1, max_size=3))
+    def release(self, chosen: list[tuple[int, bool]]) -> None:
+        for which, is_preempted in chosen:
+            if running := self._running():
+                path = self._choose(running, which)
+                self.pool.release(path.table)
+                self.naive.release(path.naive)
+                if not is_preempted:
+                    path.tip.owner = None
 
-    @rule(share=st.sampled_from([1, 1, 2, 4]))
-    def run_through(self, share: int) -> None:
-        """Somebody without content takes many blocks and gives them back."""
-        path = Path(Tip(self.pool._void, 0), (), BlockTable(None), NaiveTable(()))
-        self._take(path, self.pool.num_free // share)
-        self.pool.release(path.table)
-        self.naive.release(path.naive)
+    @rule(num_cached=st.integers(0, 12))
+    def run_through(self, num_cached: int) -> None:
+        """Somebody without content takes the blank blocks and some others, and returns them."""
+        num_blocks = min(self.pool.blank + num_cached, self.pool.num_free)
+        naive = NaiveTable(())
+        table = BlockTable(None)
+        assert self.pool.take(num_blocks) == self.naive.take(naive, num_blocks)
+        table.held = num_blocks
+        self.pool.release(table)
+        self.naive.release(naive)
 
     # -- what must agree
 
@@ -263,8 +268,75 @@ def test_extents_are_as_good_as_blocks(machine: type[PoolMachine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=200,
+            max_examples=100,
             stateful_step_count=50,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+class Life:
+    """A long random life of a machine: deeper than hypothesis goes, and not shrunk."""
+
+    def __init__(self, machine: PoolMachine, seed: int) -> None:
+        self.machine = machine
+        self.draw = random.Random(seed)
+        block_size = self.draw.choice([1, 2, 3, 4])
+        machine.make(block_size, self.draw.choice([30, 60, 120]), [])
+
+    def live(self, num_moves: int) -> None:
+        """Make random moves, and compare after each."""
+        moves = [self.open] * 3 + [self.admit] * 4 + [self.grow] * 6 + [self.release] * 3
+        moves += [self.evict, self.drop]
+        for _ in range(num_moves):
+            self.draw.choice(moves)()
+            if len(self.machine.paths) > 8:
+                self.release()
+                self.drop()
+            self.machine.agree()
+        self.machine.teardown()
+
+    def open(self) -> None:
+        machine, draw = self.machine, self.draw
+        spans = [(draw.choice("ab"), 0, draw.choice([2, 4, 8])) for _ in range(draw.randint(0, 2))]
+        fresh, share = draw.choice([0, 0, 4]), draw.choice([100, 100, 70, 50, 30, 0])
+        kind = draw.random()
+        if kind < 0.3 or not machine.paths:
+            machine.open(spans, fresh, "")
+        elif kind < 0.6:
+            machine.open_again(self.any(), share)
+        else:
+            machine.extend(self.any(), share, spans, fresh, draw.random() < 0.5)
+
+    def admit(self) -> None:
+        if self.machine._idle():
+            chunks = [(self.any(), self.draw.choice([0, 30, 60, 100]), self.draw.choice([0, 100]))]
+            self.machine.admit(chunks, self.draw.choice([0, 0, 2]))
+
+    def grow(self) -> None:
+        if self.machine._running():
+            chosen = [(self.any(), self.draw.randint(1, 8), self.draw.choice([0, 50, 100, 100]))]
+            self.machine.grow(chosen)
+
+    def release(self) -> None:
+        if self.machine._running():
+            self.machine.release([(self.any(), self.draw.random() < 0.3)])
+
+    def evict(self) -> None:
+        self.machine.run_through(self.draw.randint(0, 8))
+
+    def drop(self) -> None:
+        if any(not path.is_at_work for path in self.machine.paths):
+            self.machine.drop(self.any())
+
+    def any(self) -> int:
+        return self.draw.randrange(1 << 16)
+
+
+@pytest.mark.parametrize("machine", [PoolMachine, OneEndedMachine])
+@pytest.mark.parametrize("seed", range(12))
+def test_extents_are_as_good_as_blocks_in_a_long_life(
+    machine: type[PoolMachine], seed: int
+) -> None:
+    """The same over a thousand moves."""
+    Life(machine(), seed).live(20000)

@@ -9,7 +9,7 @@ from agentsim.domain.records import Run
 from agentsim.domain.speculation import SpeculationConfig
 from agentsim.domain.trace import Call, Session, Trace
 from agentsim.machine.system import System, build_system
-from agentsim.simulate import simulate
+from agentsim.simulator import simulate
 from agentsim.speculation import compare
 
 #: method -> what it needs beside a number of drafts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentsim.cli.prices import price_options
+from agentsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentsim.domain.config import Config
@@ -92,15 +93,19 @@ def replay_command(
     from agentsim.report.prefill import check_figure, plot_prefill, prefill_text
     from agentsim.report.store import check_target, write_run
     from agentsim.report.summary import summarize
-    from agentsim.simulate import fit_trace, simulate
+    from agentsim.simulator import fit_trace, simulate
     from agentsim.speculation import compare, is_cheap
     from agentsim.workload.formats import read_trace
 
     config, assumptions = _configure(**settings)
     target = Path(out) if out is not None else None
     figure = check_figure(plot) if plot is not None else None
+    if explain and as_json:
+        raise ConfigError("--explain prints a table: leave out --json, or use --plot FILE")
     if target is not None:
         check_target(target, force=force)
+    elif force:
+        raise ConfigError("--force: there is no --out it could let replace anything")
     system = build_system(config, assumptions)
     terms = read_terms(system.gpu, **prices)
     sessions = read_trace(trace, format=trace_format)
@@ -114,7 +119,7 @@ def replay_command(
     bill = bill_of(run, fit_trace(sessions, config, system), terms, parts)
     summary = summarize(run, parts, bill)
     text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
-    if explain and not as_json:
+    if explain:
         text += f"\n{prefill_text(run)}"
     if figure is not None:
         plot_prefill(run, figure)
@@ -140,9 +145,16 @@ def _configure(
 
     short = [f"{k.replace('__', '.')}={v}" for k, v in shorthands.items() if v is not None]
     path = Path(config_file) if config_file is not None else None
-    return read_config(
-        path, sets=[*sets, *short], vllm_args=vllm_args, gpu=gpu, model=model, preset=preset
-    )
+    try:
+        return read_config(
+            path, sets=[*sets, *short], vllm_args=vllm_args, gpu=gpu, model=model, preset=preset
+        )
+    except ConfigError as error:
+        message = str(error)
+        for option, setting, *_ in _SHORTHANDS:  # named as the caller typed it
+            if shorthands[setting.replace(".", "__")] is not None:
+                message = message.replace(f"--set {setting}:", f"{option}:")
+        raise ConfigError(message) from error
 
 
 def _show(run: Run, summary: Summary, *, as_json: bool, all_assumptions: bool) -> str:

@@ -24,8 +24,11 @@ _BEAT_S = 0.1
 def emit(text: str) -> None:
     """Print finished text; what the terminal's encoding lacks is escaped.
 
-    If nobody reads stdout any more, the program ends quietly.
+    If nobody reads stdout any more, the program ends quietly; if it cannot take the text (a full
+    disk, a closed descriptor), with one line.
     """
+    if sys.stdout is None:
+        raise click.ClickException("stdout is closed: the result has nowhere to go")
     encoding = sys.stdout.encoding or "utf-8"
     try:
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
@@ -33,17 +36,21 @@ def emit(text: str) -> None:
         # What is still buffered has nowhere to go; keep the shutdown from trying.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(_PIPE_CLOSED) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.ClickException(f"stdout cannot be written: {error.strerror}") from None
 
 
 def wants_colour() -> bool:
     """Whether stdout is a terminal that shows colour (and https://no-color.org is not asked)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not plain
+    return sys.stdout is not None and sys.stdout.isatty() and not plain
 
 
 def is_ascii() -> bool:
     """Whether stdout can show nothing but ASCII."""
-    return not (sys.stdout.encoding or "").lower().startswith("utf")
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    return not encoding.lower().startswith("utf")
 
 
 class Ticker:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
+
+from agentsim.errors import ConfigError
 
 Row = dict[str, Any]
 
@@ -41,18 +43,26 @@ def _models() -> Iterator[Row]:
         }
 
 
+def _about(registry: Mapping[str, object], name: str) -> str:
+    """First line of an entry, or why a plugin does not load: the others are listed all the same."""
+    try:
+        return _first_line(registry[name])
+    except ConfigError as error:
+        return str(error)
+
+
 def _schedulers() -> Iterator[Row]:
     from agentsim.policies.schedulers import SCHEDULERS
 
-    for name, policy in SCHEDULERS.items():
-        yield {"name": name, "about": _first_line(policy)}
+    for name in SCHEDULERS:
+        yield {"name": name, "about": _about(SCHEDULERS, name)}
 
 
 def _drafters() -> Iterator[Row]:
     from agentsim.policies.drafters import DRAFTERS
 
-    for name, model in DRAFTERS.items():
-        yield {"name": name, "about": _first_line(model)}
+    for name in DRAFTERS:
+        yield {"name": name, "about": _about(DRAFTERS, name)}
 
 
 def _formats() -> Iterator[Row]:

@@ -89,7 +89,8 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes
     ----------
     num_agents : int or None
-        Sessions at work at a time; None: as the trace says, all of them.
+        Sessions at work at a time; None: as the trace says, all of them. With more agents than
+        sessions, sessions are run again, with private content of their own.
     ramp_s : float
         Agent i starts at i * ramp_s seconds.
     arrival : str
@@ -106,8 +107,8 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         First tokens of every prompt taken as common to all sessions, for traces that do not say.
     """
 
-    num_agents: Count | None = None
-    ramp_s: NonNegative = 0.0
+    num_agents: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    ramp_s: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 0.0
     arrival: Annotated[
         str,
         msgspec.Meta(
@@ -115,7 +116,7 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="closed-loop, recorded or poisson:RATE (sessions a second, above 0)",
         ),
     ] = "closed-loop"
-    tool_time_scale: NonNegative = 1.0
+    tool_time_scale: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 1.0
     tool_time: Annotated[
         str,
         msgspec.Meta(
@@ -227,6 +228,7 @@ def load_config(
         settings = merge({"engine": CASE_STUDY}, settings)
     config = structured("configuration", settings, Config)
     check_together(config.engine)
+    check_agents(config.agents)
     return config
 
 
@@ -252,6 +254,17 @@ def check_together(engine: EngineConfig) -> None:
         )
     if engine.max_model_len == 0:
         raise ConfigError("engine.max_model_len: expected an integer >= 1 or -1, got 0")
+
+
+def check_agents(agents: AgentsConfig) -> None:
+    """Refuse ways of starting sessions that exclude one another."""
+    if agents.num_agents is not None and agents.arrival != "closed-loop":
+        raise ConfigError(
+            f"agents.arrival {agents.arrival}: sessions start at times of their own, which "
+            f"agents.num_agents {agents.num_agents} does not allow: choose one"
+        )
+    if agents.ramp_s and agents.num_agents is None:
+        raise ConfigError("agents.ramp_s: needs agents.num_agents, whose starts it spreads")
 
 
 def to_plain(config: Config) -> dict[str, Any]:

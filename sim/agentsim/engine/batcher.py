@@ -18,7 +18,7 @@ from agentsim.engine.memory import Memory
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
 from agentsim.errors import InvariantBroken
-from agentsim.policies.schedulers import SCHEDULERS, WaitingQueue
+from agentsim.policies.schedulers import WaitingQueue, make_policy
 
 
 class Batcher:
@@ -35,7 +35,7 @@ class Batcher:
     def __init__(self, rules: Rules, window: int | None = None) -> None:
         self.rules = rules
         self.window = window
-        self.policy = SCHEDULERS[rules.policy]()
+        self.policy = make_policy(rules.policy)
         self.waiting = WaitingQueue(self.policy)
         self.running: dict[Sequence, None] = {}  # in order of admission
         self.lag = 1 if rules.async_scheduling else 0

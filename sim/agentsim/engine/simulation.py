@@ -27,6 +27,8 @@ from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.acceptance import resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
 
+AGAIN = "sessions run again, with private content of their own, for more agents than sessions"
+
 Progress = Callable[[int, int, int], None]
 
 
@@ -83,7 +85,7 @@ class Simulation:
                 self._answer,
                 max_batch=rules.max_num_seqs,
                 max_tokens=contiguous.max_tokens,
-                reserved_blocks=lambda tokens: contiguous.num_blocks(tokens, rules.block_size),
+                block_size=rules.block_size,
                 window=window,
             )
         else:
@@ -119,6 +121,8 @@ class Simulation:
             return
         num_agents = agents.num_agents
         num_runs = max(num_agents, len(sessions))
+        if num_runs > len(sessions):
+            self.waits.notes[AGAIN] = num_runs - len(sessions)
         self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
         todo = _repeated(sessions, num_runs)
         for slot in range(num_agents):

@@ -32,8 +32,8 @@ class StaticServer:
         Most sequences in a batch.
     max_tokens : int
         Most context tokens of a batch, padding included.
-    reserved_blocks : callable
-        KV blocks that a batch of so many tokens reserves.
+    block_size : int
+        Tokens in a block, in which what is used is counted.
     window : int or None
         Sliding window of the model, tokens.
     """
@@ -46,7 +46,7 @@ class StaticServer:
         *,
         max_batch: int,
         max_tokens: int,
-        reserved_blocks: Callable[[int], int],
+        block_size: int,
         window: int | None = None,
     ) -> None:
         self.env = env
@@ -57,7 +57,7 @@ class StaticServer:
         self._finished = finished
         self._max_batch = max_batch
         self._max_tokens = max_tokens
-        self._reserved_blocks = reserved_blocks
+        self._block_size = block_size
         self._window = window
         self._begins = False
 
@@ -105,7 +105,7 @@ class StaticServer:
             window_prefill_context=size * prompt,
         )
         first_end = start + self.cost.step_ns(shape)
-        blocks = self._reserved_blocks(size * (prompt + num_decodes + 1))
+        blocks = -(-size * (prompt + num_decodes + 1) // self._block_size)
         facts = (0, size, size, len(self.waiting), blocks, 0, 0)
         self.steps.add(step_row(shape, 0, start, first_end, facts))
         ends = self._decode(size, prompt, num_decodes, first_end, facts)

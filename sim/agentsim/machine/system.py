@@ -181,6 +181,11 @@ def _of_kind(engine: EngineConfig, model: ModelSpec) -> EngineConfig:
     if engine.kind in CONTIGUOUS:
         changes["async_scheduling"] = False
     if engine.kind == "hf":
+        if (engine.max_num_seqs or 1) > 1:
+            raise ConfigError(
+                f"engine.kind hf: serves one request at a time, got max_num_seqs "
+                f"{engine.max_num_seqs}; use --engine static for batches"
+            )
         changes |= {"max_num_seqs": 1, "enforce_eager": True}
     if engine.kind == "continuous":
         changes["enable_chunked_prefill"] = False
@@ -202,7 +207,7 @@ def _quantised(model: ModelSpec, quantization: str | None) -> ModelSpec:
     if own != "bf16" or name not in _ONLINE:
         raise ConfigError(
             f"engine.quantization: {model.name} has weights in {own}, not in {quantization}; take "
-            f"a model in that format, such as {model.name}-{name}"
+            "a model in that format, see 'agentsim list models'"
         )
     return msgspec.structs.replace(model, weight_format=formats()[name])
 

@@ -79,10 +79,6 @@ class ContiguousMemory:
         """Context tokens that fit, of all sequences of a batch together."""
         return max(0, int(self.free_bytes / self.bytes_per_token))
 
-    def num_blocks(self, num_tokens: float, block_size: int) -> int:
-        """What a reservation for `num_tokens` of context would be in blocks."""
-        return -(-int(num_tokens / (1 - self.waste)) // block_size)
-
     def log_lines(self) -> list[str]:
         """What fits, in words."""
         return [

@@ -10,9 +10,13 @@ import heapq
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from agentsim.errors import ConfigError
 from agentsim.registry import Registry
 
 Rank = tuple[int, ...]
+
+#: what every scheduler has
+_PARTS = ("can_overtake", "rank", "rank_back", "victim")
 
 
 class Request(Protocol):
@@ -74,6 +78,25 @@ class Priority:
     def victim(self, running: Mapping[Any, None]) -> Any:
         """The largest (priority, arrival)."""
         return max(running, key=self.rank)
+
+
+def make_policy(name: str) -> SchedulingPolicy:
+    """The scheduler of this name.
+
+    Raises
+    ------
+    UnknownName
+    ConfigError
+        If it comes from outside and lacks what a scheduler has.
+    """
+    policy = SCHEDULERS[name]()
+    lacking = [part for part in _PARTS if not hasattr(policy, part)]
+    if lacking:
+        raise ConfigError(
+            f"scheduler {name!r}: {type(policy).__module__}.{type(policy).__name__} has no "
+            f"{', no '.join(lacking)}; a scheduler has {', '.join(_PARTS)}"
+        )
+    return policy
 
 
 class WaitingQueue:

@@ -90,8 +90,8 @@ def api_part(bill: Bill) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("API", no_wrap=True, overflow="ellipsis", max_width=28)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("API", no_wrap=True, overflow="ellipsis", max_width=34)
     for head in ("cost", "uncached", "from cache", "x self-hosted"):
         table.add_column(head, justify="right", no_wrap=True, min_width=8)
     for api in bill.apis:

@@ -103,9 +103,9 @@ def prefill_text(run: Run) -> str:
     return (
         f"Prompt tokens to prefill up to a turn, session {curves.session}\n"
         f"{on_screen(table)}"
-        "Without a prefix cache every turn computes its whole history: the sum grows with the\n"
-        "square of the turns. With one it grows with what is new. All sessions: "
-        f"{whole:,}\ntokens without, {computed:,} here, {ratio:.1f} times less.\n"
+        "Without a prefix cache every turn computes its whole history: while a prompt only\n"
+        "grows, the sum grows with the square of the turns. With one it grows with what is\n"
+        f"new. All sessions: {whole:,} tokens without, {computed:,} here, {ratio:.1f} times less.\n"
     )
 
 
@@ -123,10 +123,13 @@ def plot_prefill(run: Run, path: Path) -> None:
         # Okabe and Ito's palette, told apart also by colour-blind readers
         axes.plot(curves.turns, curves.whole / 1e3, color="#D55E00", lw=2)
         axes.plot(curves.turns, curves.computed / 1e3, color="#0072B2", lw=2, ls="--")
-        for values, text, colour in (
+        labels = [
             (curves.whole, "every prompt whole", "#D55E00"),
             (curves.computed, "computed in this run", "#0072B2"),
-        ):
+        ]
+        if curves.computed[-1] > 0.95 * curves.whole[-1]:
+            labels = [(curves.whole, "every prompt whole, as computed in this run", "#0072B2")]
+        for values, text, colour in labels:
             axes.annotate(
                 text, (curves.turns[-1], values[-1] / 1e3), xytext=(-6, 6), color=colour,
                 textcoords="offset points", ha="right", va="bottom",
@@ -139,6 +142,11 @@ def plot_prefill(run: Run, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.3)
         half = path.with_name(f".{path.name}.part{path.suffix}")
-        figure.savefig(half, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-        half.replace(path)
+        try:
+            figure.savefig(
+                half, dpi=150, metadata={"Date": None} if half.suffix == ".svg" else None
+            )
+            half.replace(path)
+        except OSError as error:
+            raise UserError(f"--plot {path}: cannot be written: {error.strerror}") from error
         plt.close(figure)

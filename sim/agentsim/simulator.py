@@ -138,7 +138,7 @@ def _write_down(simulation: Simulation, config: Config, system: System, trace: T
     usable_blocks, log = rules.usable_blocks, capacity.log_lines()
     if contiguous is not None:
         log = contiguous.log_lines()
-        usable_blocks = contiguous.num_blocks(contiguous.max_tokens, rules.block_size)
+        usable_blocks = -(-contiguous.max_tokens // rules.block_size)
     return Run(
         requests=_request_columns(simulation),
         steps=dict(steps.columns()),

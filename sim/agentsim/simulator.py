@@ -147,7 +147,7 @@ def _write_down(simulation: Simulation, config: Config, system: System, trace: T
         facts={
             "gpu": system.gpu.name,
             "model": system.model.name,
-            "num_gpu_blocks": capacity.num_gpu_blocks,
+            "num_gpu_blocks": usable_blocks + 1,
             "usable_blocks": usable_blocks,
             "block_size": rules.block_size,
             "kv_log": list(log),

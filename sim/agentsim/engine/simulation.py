@@ -126,7 +126,9 @@ class Simulation:
         self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
         todo = _repeated(sessions, num_runs)
         for slot in range(num_agents):
-            self.env.process(self._agent(slot, todo))
+            # one each where there are not enough for a second
+            mine = iter([next(todo)]) if num_runs == num_agents else todo
+            self.env.process(self._agent(slot, mine))
 
     def _starts(self) -> Iterator[int]:
         """When each session starts, in nanoseconds."""

@@ -40,14 +40,13 @@ class Waits:
 
     def wait_ns(self, run: SessionRun, call: Call) -> int:
         """Nanoseconds from now to the submission of a call whose `after` are answered."""
-        if self._recorded:
-            at_ns = call.at_ns if call.at_ns is not None else call.delay_ns or 0
-            wait_ns = run.started_ns + at_ns - run.env.now_ns
+        if self._recorded and call.at_ns is not None:
+            wait_ns = run.started_ns + call.at_ns - run.env.now_ns
             if wait_ns < 0:
                 self._note(LATE)
             return max(0, wait_ns)
         wait_ns = self._closed_loop_ns(run.session, call)
-        if not wait_ns or not call.after:
+        if self._recorded or not wait_ns or not call.after:
             return wait_ns
         return round(wait_ns * self._agents.tool_time_scale * self._factor(f"{run.name}/{call.id}"))
 

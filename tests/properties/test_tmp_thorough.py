@@ -1,0 +1,92 @@
+"""Ways to run the engine that must agree: the same columns, bit for bit.
+
+Many equal steps at once or each by itself; decodes as a group or one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from agentsim.domain.trace import Call, Session
+from agentsim.engine import replica
+from agentsim.engine.batcher import Batcher
+from agentsim.engine.rules import Rules
+from engine.loads import MAX_MODEL_LEN, rules, sessions
+from engine.runs import GridCost, Served, serve
+
+MORE = {
+    "made": sessions(),
+    "rule": rules(),
+    "cost": st.builds(GridCost, st.sampled_from([1, 10]), st.sampled_from([7, 64, 10**9])),
+    "window": st.sampled_from([None, 40, 90]),
+    "num_agents": st.sampled_from([None, None, 1, 2]),
+}
+
+
+#: asynchronous, blocks of one token, 9 of them: a request that has just come back from a preemption
+#: joins the group, which is dissolved before its token is there
+JUST_BACK = {
+    "made": [
+        Session(id=f"s{i}", calls=(Call(f"c{i}", prompt, output, delay_ns=0),))
+        for i, (prompt, output) in enumerate([(1, 6), (1, 2), (3, 4)])
+    ],
+    "rule": Rules(
+        block_size=1,
+        num_gpu_blocks=10,
+        max_model_len=MAX_MODEL_LEN,
+        scheduler_reserve_full_isl=False,
+        async_scheduling=True,
+    ),
+    "cost": GridCost(1, 7),
+    "window": None,
+    "num_agents": None,
+}
+
+
+def assert_equal(one: Served, other: Served) -> None:
+    """Every column of requests, steps, sessions and token gaps agrees."""
+    theirs = other.tables()
+    for table, columns in one.tables().items():
+        for name, column in columns.items():
+            assert column == theirs[table][name], f"{table}.{name}"
+
+
+def served(
+    made: list[Session], rule: Rules, cost: GridCost, **options: Any
+) -> Callable[..., Served]:
+    """The run of a load."""
+    return lambda **more: serve(made, rule, cost, acceptance=0.4, **options, **more)
+
+
+@given(longest=st.sampled_from([1, 3, 1 << 14]), **MORE)
+@settings(max_examples=20000)
+def test_strides_of_any_length_change_nothing(
+    made: list[Session], rule: Rules, cost: GridCost, longest: int, **options: Any
+) -> None:
+    """Steps decided by themselves, a few at a time, or as many at once as are alike."""
+    run = served(made, rule, cost, **options)
+    exact = run(exact=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replica, "MAX_STRIDE", longest)
+        fast = run()
+    assert_equal(exact, fast)
+
+
+@given(**MORE)
+@example(**JUST_BACK)
+@settings(max_examples=150)
+def test_decoding_as_a_group_or_one_by_one_is_the_same(
+    made: list[Session], rule: Rules, cost: GridCost, **options: Any
+) -> None:
+    """A batcher that lets nobody join the decode group takes the same decisions."""
+    run = served(made, rule, cost, **options)
+    grouped = run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batcher, "_regroup", lambda self, batch: None)
+        alone = run(exact=True)
+    assert_equal(grouped, alone)

@@ -102,7 +102,8 @@ def test_without_shared_content_the_prefix_cache_changes_no_time(made: list[Sess
         msgspec.structs.replace(
             s,
             calls=tuple(
-                msgspec.structs.replace(c, segments=None, extends=None, keep=0) for c in s.calls
+                msgspec.structs.replace(c, segments=None, extends=None, keep=0, blocks=None)
+                for c in s.calls
             ),
         )
         for s in made

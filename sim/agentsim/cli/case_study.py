@@ -86,8 +86,8 @@ def _table(title: str, rows: list[Row]) -> str:
 
 
 def _measured(row: Row) -> str:
-    if isinstance(row.measured, list):
-        return " / ".join(_number(value) for value in row.measured)
+    if row.stated:
+        return " / ".join(_number(value) for value in row.stated)
     spread = f" ± {_number(row.plus_minus)}" if row.plus_minus else ""
     return _number(row.measured) + spread
 

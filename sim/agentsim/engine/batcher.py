@@ -2,17 +2,19 @@
 
 It takes vLLM 0.32's decisions (v1/core/sched/scheduler.py: `schedule`, `update_from_output`;
 async_scheduler.py), and it alone takes and returns blocks. Sequences that only decode are scheduled
-together (`group`); all others, and all where order matters, one by one (`Batcher._schedule_one`).
+together (`group`); all others, and all where order matters, one by one. `admission` takes in those
+that wait, `delivery` what comes out.
 """
 
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 
 from agentsim.domain.batch import BatchShape
+from agentsim.engine.admission import Admission
 from agentsim.engine.batch import Batch, Item, add_up, grouped_item
 from agentsim.engine.budget import Budget
+from agentsim.engine.delivery import Delivery
 from agentsim.engine.group import DecodeGroup
 from agentsim.engine.memory import Memory
 from agentsim.engine.rules import Rules
@@ -45,7 +47,8 @@ class Batcher:
         self.loose: list[Sequence] = []  # running and not in the group, in order of admission
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in
         self._arrivals = 0
-        self._admissions = 0
+        self._admission = Admission(self)
+        self._delivery = Delivery(self)
         self.last_end_ns = 0  # end of the last step whose output was taken in
 
     @property
@@ -69,29 +72,21 @@ class Batcher:
     def schedule(self) -> Batch:
         """Decide the next step: its blocks are taken, its tokens count as computed."""
         batch = Batch()
-        budget = self._new_budget()
+        budget = self.new_budget()
         if self.group.num_members and not self._group_comes_first(budget):
             self._dissolve()
         if self.group.num_members:
             self._schedule_group(batch, budget)
         prefill_ran = self._schedule_running(batch, budget)
         if not batch.preempted:
-            self._schedule_waiting(batch, budget, prefill_ran)
+            self._admission.admit_waiting(batch, budget, prefill_ran)
         self._after_schedule(batch)
         return batch
 
     def update(self, batch: Batch) -> None:
         """Take in the output of a batch that has run, at its `end_ns`."""
         self.in_flight.remove(batch)
-        num_gaps = batch.num_delivered = batch.num_grouped
-        gap_ns = batch.end_ns - self.last_end_ns
-        batch.items.sort(key=_admission)
-        for item in batch.items:
-            if item.sequence.status is not Status.FINISHED and item.samples:
-                self._deliver(batch, item)
-                num_gaps += item.was_grouped
-        if num_gaps:
-            batch.gaps.append((gap_ns, num_gaps))
+        self._delivery.take_in(batch)
         self.last_end_ns = batch.end_ns
         if not self.lag:
             self._regroup(batch)
@@ -111,7 +106,7 @@ class Batcher:
         steps = group.steps_to_change()
         if steps <= 0 or group.num_members > self.rules.max_num_batched_tokens:
             return 0
-        if len(self.waiting) and self._may_admit_head():
+        if len(self.waiting) and self._admission.may_admit_head():
             return 0
         if (self.pool.num_free // group.num_members) * group.block_size < steps:
             steps = min(steps, group.steps_within(self.pool.num_free))
@@ -239,7 +234,7 @@ class Batcher:
             drafts = new + sequence.computed - sequence.num_tokens - sequence.placeholders
             item.num_drafts = max(0, min(drafts, sequence.drafts))
             sequence.drafts = 0
-            self._place(item, need, batch)
+            self.place(item, need, batch)
             budget.spend(new)
             index += 1
         return prefill_ran
@@ -277,84 +272,7 @@ class Batcher:
         self.waiting.push_back(victim)
         batch.preempted.append(victim)
 
-    # -- waiting requests
-
-    def _schedule_waiting(self, batch: Batch, budget: Budget, prefill_ran: bool) -> None:
-        """Admit from the front of the queue, up to the first that does not fit."""
-        pads = bool(batch.items) and not prefill_ran
-        while len(self.waiting):
-            plan = self._plan(self.waiting.peek(), budget, pads, prefill_ran)
-            if plan is None:
-                break
-            self._admit(self.waiting.pop(), plan, batch)
-            budget.spend(plan.num_tokens)
-
-    def _plan(
-        self, sequence: Sequence, budget: Budget, pads: bool, prefill_ran: bool
-    ) -> _Plan | None:
-        """How the next request would be admitted now, if it can be."""
-        rules = self.rules
-        if budget.tokens <= 0 or not budget.has_slots or self.num_running >= rules.max_active:
-            return None
-        hit, num_free = self.memory.lookup(sequence)
-        computed = hit * rules.block_size
-        new = sequence.num_tokens - computed
-        num_pads = 0
-        if rules.num_speculative_tokens and new == 1 and (pads or (hit and not prefill_ran)):
-            # a lone token is padded to the size of a verification, so that all decodes are alike
-            padded = 1 + rules.num_speculative_tokens
-            if computed + padded + 1 <= rules.max_model_len:
-                if padded > budget.request_tokens:
-                    return None
-                new, num_pads = padded, padded - 1
-        new = budget.cap(new)
-        if new > budget.request_tokens and not rules.enable_chunked_prefill:
-            return None
-        new = min(new, budget.request_tokens)
-        spare = self.pool.num_free - num_free
-        if self.running:
-            spare -= rules.watermark_blocks
-        slots = min(computed + new + rules.num_lookahead_tokens, rules.max_model_len)
-        need = max(0, -(-slots // rules.block_size) - hit)
-        whole = -(-min(sequence.num_tokens, rules.max_model_len) // rules.block_size) - hit
-        if max(need, whole if rules.scheduler_reserve_full_isl else 0) > spare:
-            return None
-        return _Plan(hit, new, num_pads, need)
-
-    def _admit(self, sequence: Sequence, plan: _Plan, batch: Batch) -> None:
-        computed = plan.hit_blocks * self.rules.block_size
-        if sequence.status is Status.WAITING:
-            sequence.cached_tokens = computed
-        sequence.status = Status.RUNNING
-        sequence.computed = computed
-        sequence.admission = self._admissions
-        self._admissions += 1
-        self.running[sequence] = None
-        self.loose.append(sequence)
-        batch.admitted.append(sequence)
-        if plan.hit_blocks:
-            self.pool.hold(sequence.table, plan.hit_blocks)
-        item = Item(sequence, plan.num_tokens, computed, plan.num_pads, are_drafts_real=False)
-        self._place(item, plan.new_blocks, batch)
-
-    def _may_admit_head(self) -> bool:
-        """Whether the next steps of the group might admit the head of the queue.
-
-        Not if it does not fit now: blocks only become fewer, and nobody else makes its content.
-        """
-        head: Sequence = self.waiting.peek()
-        tip = head.table.tip
-        if tip is not None:
-            hit, _ = self.pool.lookup(tip, (head.num_tokens - 1) // self.rules.block_size)
-            if self.memory.growers(tip, hit):
-                return True
-        budget = self._new_budget()
-        budget.spend(self.group.num_members, self.group.num_members)
-        return self._plan(head, budget, pads=False, prefill_ran=False) is not None
-
-    # -- blocks and content
-
-    def _place(self, item: Item, num_blocks: int, batch: Batch) -> None:
+    def place(self, item: Item, num_blocks: int, batch: Batch) -> None:
         """Take the blocks of an item, enter what it fills in the cache, put it into the batch."""
         sequence, table = item.sequence, item.sequence.table
         batch.evicted += self.pool.take(num_blocks)
@@ -429,75 +347,10 @@ class Batcher:
         longest = min(sequence.max_tokens, self.rules.max_model_len - sequence.num_prompt)
         return sequence.num_output >= longest
 
-    def _deliver(self, batch: Batch, item: Item) -> None:
-        """Take in the output of one sequence."""
-        sequence = item.sequence
-        accepted = 0
-        if item.num_drafts and item.are_drafts_real and sequence.drafter is not None:
-            accepted = sequence.drafter.accept(item.num_drafts, sequence.outputs)
-            sequence.verifications += 1
-            sequence.drafted += item.num_drafts
-            sequence.accepted += accepted
-        item.num_accepted = accepted
-        if not item.is_stale:
-            rejected = item.num_drafts - accepted
-            if sequence.computed:
-                sequence.computed -= rejected
-            if sequence.placeholders:
-                sequence.placeholders -= rejected
-        made = min(1 + accepted, sequence.num_output - sequence.outputs)
-        self._note_tokens(batch, item, made)
-        sequence.outputs += made
-        if self.lag and not item.is_stale:
-            sequence.placeholders -= made
-            if sequence.joined < 0:
-                self.memory.cache(sequence, sequence.computed - sequence.placeholders)
-        if sequence.outputs == sequence.num_output:
-            self._finish(sequence)
-            batch.finished.append(sequence)
-        elif self.rules.num_speculative_tokens and not self.lag and sequence.drafter is not None:
-            sequence.drafts = sequence.drafter.propose()
-
-    def _note_tokens(self, batch: Batch, item: Item, made: int) -> None:
-        """Note when tokens came."""
-        sequence = item.sequence
-        batch.num_delivered += made
-        if sequence.first_token_ns < 0:
-            sequence.first_token_ns = batch.end_ns
-        elif not item.was_grouped:
-            batch.gaps.append((batch.end_ns - sequence.last_token_ns, 1))
-        if made > 1:
-            batch.gaps.append((0, made - 1))
-        sequence.last_token_ns = batch.end_ns
-
-    def _finish(self, sequence: Sequence) -> None:
-        if sequence.status is Status.RUNNING:
-            self.pool.release(sequence.table)
-            del self.running[sequence]
-            self.loose.remove(sequence)
-        else:
-            self.waiting.remove(sequence)
-        sequence.status = Status.FINISHED
-        if sequence.table.tip is not None:
-            sequence.table.tip.owner = None
-
-    def _new_budget(self) -> Budget:
+    def new_budget(self) -> Budget:
+        """What a step may compute, before anything is scheduled."""
         return Budget(self.rules, self.num_running + len(self.waiting))
-
-
-def _admission(item: Item) -> int:
-    return item.sequence.admission
 
 
 def _admission_of(sequence: Sequence) -> int:
     return sequence.admission
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """How a request is admitted."""
-
-    hit_blocks: int
-    num_tokens: int
-    num_pads: int
-    new_blocks: int

@@ -71,9 +71,85 @@ def test_nothing_unsteady_where_decisions_are_made(part: str) -> None:
                 assert node.func.id not in ("hash", "id", "vars"), f"{path}:{node.lineno}"
             if isinstance(node, ast.Attribute) and node.attr == "urandom":
                 raise AssertionError(f"{path}:{node.lineno}")
-            loops = (ast.For, ast.comprehension)
-            if isinstance(node, loops) and isinstance(node.iter, ast.Set | ast.SetComp):
-                raise AssertionError(f"{path}: a loop over a set")
+        for line in loops_over_sets(tree):
+            raise AssertionError(f"{path}:{line}: the order of a set is used")
+
+
+#: what makes a sequence of what it is given, in its order
+ORDERED = {"list", "tuple", "enumerate", "zip", "map", "filter", "iter", "next", "reversed", "dict"}
+
+
+def is_set(node: ast.expr | None, names: set[str]) -> bool:
+    """Whether an expression is a set as far as can be seen: by its form or its name."""
+    if isinstance(node, ast.BinOp):
+        return is_set(node.left, names) or is_set(node.right, names)
+    if isinstance(node, ast.Name):
+        return node.id in names
+    is_made = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    return isinstance(node, ast.Set | ast.SetComp) or (
+        is_made and node.func.id in ("set", "frozenset")
+    )
+
+
+def loops_over_sets(tree: ast.Module) -> Iterator[int]:
+    """Lines where the order of a set decides: loops, and calls that keep the order."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and is_set(node.value, names):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            kind = ast.unparse(node.annotation).partition("[")[0]
+            if kind in ("set", "frozenset") or is_set(node.value, names):
+                names.add(node.target.id)
+    inside = {
+        id(call.args[0])
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("sorted", "min", "max", "sum", "any", "all", "len", "set", "frozenset")
+        and call.args
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For) and is_set(node.iter, names):
+            yield node.lineno
+        if (
+            isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp)
+            and any(is_set(part.iter, names) for part in node.generators)
+            and id(node) not in inside
+        ):
+            yield node.lineno
+        if isinstance(node, ast.Starred) and is_set(node.value, names):
+            yield node.lineno
+        if (
+            isinstance(node, ast.Call)
+            and (
+                (isinstance(node.func, ast.Name) and node.func.id in ORDERED)
+                or (isinstance(node.func, ast.Attribute) and node.func.attr in ("join", "extend"))
+            )
+            and any(is_set(argument, names) for argument in node.args)
+        ):
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    ("code", "is_found"),
+    [
+        ("for x in {1, 2}: pass", True),
+        ("seen = set()\nfor x in seen: pass", True),
+        ("seen: set[int] = f()\na = [x for x in seen]", True),
+        ("a = list({x for x in b} | c)", True),
+        ("', '.join(frozenset(a))", True),
+        ("a = [*{1, 2}]", True),
+        ("a = sorted({1, 2})", False),
+        ("a = max(x for x in {1, 2})", False),
+        ("a = {x for x in {1, 2}}", False),
+        ("a = 3 in {1, 2}", False),
+        ("for x in {1: 2}: pass", False),
+    ],
+)
+def test_the_order_of_a_set_is_noticed(code: str, is_found: bool) -> None:
+    """The check above sees what it should."""
+    assert bool(list(loops_over_sets(ast.parse(code)))) == is_found
 
 
 def test_only_the_command_line_prints_exits_or_reads_the_environment() -> None:

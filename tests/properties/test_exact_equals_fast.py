@@ -5,6 +5,7 @@ Many equal steps at once or each by itself; decodes as a group or one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from agentsim.domain.trace import Call, Session
 from agentsim.engine import replica
 from agentsim.engine.batcher import Batcher
+from agentsim.engine.clock import Clock
+from agentsim.engine.replica import Replica
 from agentsim.engine.rules import Rules
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
@@ -48,6 +51,28 @@ JUST_BACK = {
 }
 
 
+#: the head of the queue does not fit; a request behind it lowers the adaptive cap of a chunk, and
+#: it fits
+CAP_FALLS = {
+    "made": [
+        Session(id=name, calls=(Call("c", prompt, output, delay_ns=0),), at_ns=at_ns)
+        for name, prompt, output, at_ns in [("a", 80, 40, 0), ("b", 40, 2, 17), ("c", 5, 2, 20)]
+    ],
+    "rule": Rules(
+        block_size=1,
+        num_gpu_blocks=121,
+        max_model_len=MAX_MODEL_LEN,
+        max_num_batched_tokens=64,
+        long_prefill_token_threshold=5,
+        adaptive_long_prefill_threshold=True,
+        scheduler_reserve_full_isl=False,
+    ),
+    "cost": GridCost(1, 10**9),
+    "window": None,
+    "num_agents": None,
+}
+
+
 def assert_equal(one: Served, other: Served) -> None:
     """Every column of requests, steps, sessions and token gaps agrees."""
     theirs = other.tables()
@@ -63,16 +88,35 @@ def served(
     return lambda **more: serve(made, rule, cost, acceptance=0.4, **options, **more)
 
 
-@given(longest=st.sampled_from([1, 3, 1 << 14]), **MORE)
+def begin_blindly(engine: Replica, num_stable: int) -> None:
+    """Begin a stride as if nobody ever came: it must then be cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Clock, "peek", lambda _: math.inf)
+        _begin_stride(engine, num_stable)
+
+
+_begin_stride = Replica._begin_stride
+
+
+@example(longest=1 << 14, is_blind=True, **CAP_FALLS)
+@given(longest=st.sampled_from([1, 3, 1 << 14]), is_blind=st.booleans(), **MORE)
 @settings(max_examples=300)
 def test_strides_of_any_length_change_nothing(
-    made: list[Session], rule: Rules, cost: GridCost, longest: int, **options: Any
+    made: list[Session],
+    rule: Rules,
+    cost: GridCost,
+    longest: int,
+    is_blind: bool,
+    **options: Any,
 ) -> None:
-    """Steps decided by themselves, a few at a time, or as many at once as are alike."""
+    """Steps decided by themselves, a few at a time, or as many at once as are alike; with and
+    without a look at the next event, so that strides are too long and cut."""
     run = served(made, rule, cost, **options)
     exact = run(exact=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replica, "MAX_STRIDE", longest)
+        if is_blind:
+            patch.setattr(Replica, "_begin_stride", begin_blindly)
         fast = run()
     assert_equal(exact, fast)
 

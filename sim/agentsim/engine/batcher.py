@@ -158,13 +158,15 @@ class Batcher:
         )
 
     def might_admit(self) -> bool:
-        """Whether a request that arrives now could take part in the next step."""
+        """Whether a request that arrives now could change what the next step is."""
         rules = self.rules
         if self.num_running >= rules.max_active:
             return False
         if self.group.num_members >= rules.max_num_batched_tokens:
             return False
-        return self.policy.can_overtake or not len(self.waiting)
+        # the more requests, the smaller the adaptive cap, and the sooner the head's chunk fits
+        is_adaptive = rules.long_prefill_token_threshold and rules.adaptive_long_prefill_threshold
+        return self.policy.can_overtake or not len(self.waiting) or bool(is_adaptive)
 
     # -- running requests
 

@@ -180,6 +180,8 @@ class Batcher:
         for sequence in self.loose:  # few: prefills, and decodes that wait for their last output
             new = self._demand(sequence, budget)
             if new:
+                if sequence.admission < group.last_admission and self._shares_growth(sequence):
+                    return False
                 demanding.append(sequence)
                 tokens += new
                 blocks += self._blocks_needed(sequence, new)
@@ -188,6 +190,11 @@ class Batcher:
         return not self.policy.can_overtake and all(
             sequence.admission > group.last_admission for sequence in demanding
         )
+
+    def _shares_growth(self, sequence: Sequence) -> bool:
+        """Whether a member of the group may fill the same blocks: who is first then matters."""
+        table = sequence.table
+        return table.tip is not None and bool(self.memory.growers(table.tip, table.cached))
 
     def _schedule_group(self, batch: Batch, budget: Budget) -> None:
         group = self.group

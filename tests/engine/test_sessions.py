@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentsim.domain.trace import Call, Session
+from agentsim.engine.rules import Rules
 from engine.runs import LinearCost, serve
 
 COST = LinearCost(step=100, token=1)
@@ -109,9 +110,7 @@ def test_calls_of_one_instant_are_admitted_in_the_order_of_sessions_and_calls() 
         Session("a", (Call("y", 10, 1, delay_ns=50), Call("x", 10, 1, delay_ns=50)), at_ns=50),
         Session("c", (Call("x", 10, 1, delay_ns=100),)),
     ]
-    one = serve(sessions, cost=COST, exact=True).simulation.rules
-    rules = type(one)(max_num_seqs=1)
-    run = serve(sessions, rules, COST)
+    run = serve(sessions, Rules(max_num_seqs=1), COST)
     assert set(run.requests["submitted_ns"].tolist()) == {100}
     order = sorted(
         zip(
@@ -127,3 +126,17 @@ def test_calls_of_one_instant_are_admitted_in_the_order_of_sessions_and_calls() 
         ("a", "x"),
         ("b", "x"),  # at 100
     ]
+
+
+def test_the_order_within_an_instant_is_not_that_of_planning() -> None:
+    """The call of the later session was planned first, for the same nanosecond."""
+    early = (Call("a", 10, 1, delay_ns=0), Call("b", 10, 1, after=("a",), delay_ns=890))
+    sessions = [
+        Session("early", early),
+        Session("late", (Call("c", 10, 1, delay_ns=995),), at_ns=5),
+    ]
+    run = serve(sessions, Rules(max_num_seqs=1), COST)
+    assert run.request("early", "b")["submitted_ns"] == 1000
+    assert run.request("late", "c")["submitted_ns"] == 1000
+    assert run.request("early", "b")["scheduled_ns"] == 1000
+    assert run.request("late", "c")["scheduled_ns"] == 1110

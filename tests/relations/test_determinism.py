@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TRACE = Path(__file__).parents[2] / "traces" / "itbench-sre.jsonl"
 
 
@@ -28,7 +30,8 @@ def test_two_processes_with_other_hashes_print_the_same() -> None:
     assert replayed("1", *options, "--seed=6") != first
 
 
-def test_step_by_step_prints_the_same() -> None:
-    """`--exact` and the default agree to the byte."""
-    options = ("--agents=7", "--arrival=closed-loop")
+@pytest.mark.parametrize("options", [(), ("--preset=early-2025",)])
+def test_step_by_step_prints_the_same(options: tuple[str, ...]) -> None:
+    """`--exact` and the default agree to the byte; also with one free queue as in early 2025."""
+    options = ("--agents=7", "--check", *options)
     assert replayed("0", *options, "--exact") == replayed("0", *options)

@@ -96,7 +96,7 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arrival : str
         ``closed-loop``, ``recorded`` (the trace's start times) or ``poisson:RATE`` sessions/s.
     tool_time_scale : float
-        Multiplies every wait.
+        Multiplies every wait between calls; when a session starts stays.
     tool_time : str
         ``trace``; ``exponential`` or ``lognormal:SIGMA`` are drawn around the trace's value.
     too_long : str

@@ -58,7 +58,7 @@ STEP_COLUMNS: dict[str, tuple[str, str]] = {
     "window_prefill_context": ("int64", "prefill_context within the sliding window"),
     "window_decode_context": ("int64", "decode_context within the sliding window"),
     "num_drafts": ("int64", "draft tokens verified"),
-    "recomputed_tokens": ("int64", "of prefill_tokens: computed before and lost to a preemption"),
+    "recomputed_tokens": ("int64", "of num_tokens: computed before and lost to a preemption"),
     "new_tokens": ("int64", "output tokens delivered at its end"),
     "running": ("int64", "requests admitted, after scheduling"),
     "waiting": ("int64", "requests in the queue, after scheduling"),

@@ -73,6 +73,36 @@ CAP_FALLS = {
 }
 
 
+#: a prompt holds the output of a call that still decodes, is admitted before it, and fills the same
+#: block in the same step: whose copy is found later depends on who comes first
+SAME_BLOCK = {
+    "made": [
+        Session(
+            id="s",
+            calls=(
+                Call("c0", 98, 3, delay_ns=1, segments=(("sys", 1), ("sys", 37), ("sys", 60))),
+                Call("c1", 100, 3, delay_ns=0, extends="c0", keep=100),
+            ),
+            at_ns=1,
+        ),
+        Session(id="t", calls=(Call("c", 46, 6, delay_ns=0),)),
+    ],
+    "rule": Rules(
+        block_size=3,
+        num_gpu_blocks=50,
+        max_num_seqs=4,
+        max_num_batched_tokens=16,
+        max_model_len=MAX_MODEL_LEN,
+        long_prefill_token_threshold=5,
+        scheduler_reserve_full_isl=False,
+        lone_prefill_exempt=False,
+    ),
+    "cost": GridCost(1, 7),
+    "window": None,
+    "num_agents": None,
+}
+
+
 def assert_equal(one: Served, other: Served) -> None:
     """Every column of requests, steps, sessions and token gaps agrees."""
     theirs = other.tables()
@@ -122,6 +152,7 @@ def test_strides_of_any_length_change_nothing(
 
 
 @given(**MORE)
+@example(**SAME_BLOCK)
 @example(**JUST_BACK)
 @settings(max_examples=150)
 def test_decoding_as_a_group_or_one_by_one_is_the_same(

@@ -138,7 +138,7 @@ def bill_of(
     Parameters
     ----------
     trace : Trace
-        The trace as it was run: after `simulate.fit_trace`.
+        The trace as it was run: after `simulator.fit_trace`.
     parts : mapping of str to ndarray of float64, or None
         What `Roofline.parts` says of `run.steps`; None (a measured run): no energy.
     """

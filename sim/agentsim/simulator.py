@@ -74,7 +74,7 @@ def simulate(
         config,
         rules,
         system.cost,
-        window_of(system),
+        system.model.window,
         contiguous=system.contiguous,
         exact=exact,
         check=check,
@@ -123,11 +123,6 @@ def rules_of(system: System) -> Rules:
         lone_prefill_exempt=engine.lone_prefill_exempt,
         two_ended_free_queue=engine.free_queue == "two-ended",
     )
-
-
-def window_of(system: System) -> int | None:
-    """The model's sliding window in tokens, if it has one shorter than the longest context."""
-    return system.model.window
 
 
 def _write_down(simulation: Simulation, config: Config, system: System, trace: Trace) -> Run:

@@ -42,11 +42,6 @@ class WeightFormat(msgspec.Struct, frozen=True):
             return self.bits
         return self.bits + (self.scale_bits + self.zero_bits) / self.group_size
 
-    @property
-    def is_weight_only(self) -> bool:
-        """Whether weights are dequantised to 16 bits before the product."""
-        return self.bits < 16 and self.compute == "16bit"
-
 
 class GpuSpec(msgspec.Struct, frozen=True):
     """One GPU, as its datasheet says (dense rates, no sparsity).

@@ -128,12 +128,24 @@ class Trace:
         self.header = header or Header()
         self.sessions = tuple(sorted(sessions, key=lambda s: (s.at_ns, s.id)))
         self.notes = dict(notes or {})
+        self._places: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Session]:
         return iter(self.sessions)
 
     def __len__(self) -> int:
         return len(self.sessions)
+
+    def find(self, session_id: str) -> Session:
+        """The session of this id.
+
+        Raises
+        ------
+        KeyError
+        """
+        if self._places is None:
+            self._places = {session.id: place for place, session in enumerate(self.sessions)}
+        return self.sessions[self._places[session_id]]
 
     @property
     def num_calls(self) -> int:

@@ -118,11 +118,11 @@ def served(
     return lambda **more: serve(made, rule, cost, acceptance=0.4, **options, **more)
 
 
-def begin_blindly(engine: Replica, num_stable: int) -> None:
+def begin_blindly(engine: Replica, num_stable: int) -> int:
     """Begin a stride as if nobody ever came: it must then be cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Clock, "peek", lambda _: math.inf)
-        _begin_stride(engine, num_stable)
+        return _begin_stride(engine, num_stable)
 
 
 _begin_stride = Replica._begin_stride

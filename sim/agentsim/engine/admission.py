@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentsim.engine.batch import Batch, Item
 from agentsim.engine.budget import Budget
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from agentsim.engine.batcher import Batcher
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How a request is admitted."""
 
     hit_blocks: int
@@ -28,6 +26,9 @@ class Admission:
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
+        self._rules = batcher.rules
+        self._max_active = batcher.rules.max_active
+        self._watermark = batcher.rules.watermark_blocks
         self._num_admitted = 0
 
     def admit_waiting(self, batch: Batch, budget: Budget, prefill_ran: bool) -> None:
@@ -44,35 +45,35 @@ class Admission:
         self, sequence: Sequence, budget: Budget, pads: bool, prefill_ran: bool
     ) -> Plan | None:
         """How the next request would be admitted now, if it can be."""
-        rules = self._batcher.rules
-        if (
-            budget.tokens <= 0
-            or not budget.has_slots
-            or self._batcher.num_running >= rules.max_active
-        ):
+        batcher, rules = self._batcher, self._rules
+        if budget.left <= 0 or len(batcher.running) >= self._max_active:
             return None
-        hit, num_free = self._batcher.memory.lookup(sequence)
-        computed = hit * rules.block_size
-        new = sequence.num_tokens - computed
+        size, max_len = rules.block_size, rules.max_model_len
+        hit, num_free = batcher.memory.lookup(sequence)
+        computed = hit * size
+        whole = sequence.num_prompt + sequence.outputs
+        new = whole - computed
         num_pads = 0
         if rules.num_speculative_tokens and new == 1 and (pads or (hit and not prefill_ran)):
             # a lone token is padded to the size of a verification, so that all decodes are alike
             padded = 1 + rules.num_speculative_tokens
-            if computed + padded + 1 <= rules.max_model_len:
-                if padded > budget.request_tokens:
+            if computed + padded + 1 <= max_len:
+                if padded > budget.left:
                     return None
                 new, num_pads = padded, padded - 1
         new = budget.cap(new)
-        if new > budget.request_tokens and not rules.enable_chunked_prefill:
+        if new > budget.left:
+            if not rules.enable_chunked_prefill:
+                return None
+            new = budget.left
+        spare = batcher.pool.num_free - num_free
+        if batcher.running:
+            spare -= self._watermark
+        slots = min(computed + new + rules.num_lookahead_tokens, max_len)
+        need = max(0, -(-slots // size) - hit)
+        if need > spare:
             return None
-        new = min(new, budget.request_tokens)
-        spare = self._batcher.pool.num_free - num_free
-        if self._batcher.running:
-            spare -= rules.watermark_blocks
-        slots = min(computed + new + rules.num_lookahead_tokens, rules.max_model_len)
-        need = max(0, -(-slots // rules.block_size) - hit)
-        whole = -(-min(sequence.num_tokens, rules.max_model_len) // rules.block_size) - hit
-        if max(need, whole if rules.scheduler_reserve_full_isl else 0) > spare:
+        if rules.scheduler_reserve_full_isl and -(-min(whole, max_len) // size) - hit > spare:
             return None
         return Plan(hit, new, num_pads, need)
 
@@ -89,7 +90,9 @@ class Admission:
         batch.admitted.append(sequence)
         if plan.hit_blocks:
             self._batcher.pool.hold(sequence.table, plan.hit_blocks)
-        item = Item(sequence, plan.num_tokens, computed, plan.num_pads, are_drafts_real=False)
+        item = Item(
+            sequence, plan.num_tokens, computed, num_drafts=plan.num_pads, are_drafts_real=False
+        )
         self._batcher.place(item, plan.new_blocks, batch)
 
     def may_admit_head(self) -> bool:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from agentsim.domain.batch import BatchShape
-from agentsim.engine.sequence import Sequence
+from agentsim.engine.sequence import Sequence, Status
 
-_EMPTY = BatchShape(0, 0, 0)
+EMPTY = BatchShape(0, 0, 0)
 
 
-@dataclass(slots=True, eq=False)
 class Item:
     """One sequence in a batch: what is computed of it, and whether it samples.
 
@@ -19,19 +16,41 @@ class Item:
     as far again as before a preemption.
     """
 
-    sequence: Sequence
-    num_tokens: int
-    computed_before: int
-    num_drafts: int = 0
-    are_drafts_real: bool = True
-    samples: bool = False
-    was_grouped: bool = False
-    is_stale: bool = False
-    num_accepted: int = 0
-    recovers: bool = False
+    __slots__ = (
+        "are_drafts_real",
+        "computed_before",
+        "is_stale",
+        "num_accepted",
+        "num_drafts",
+        "num_tokens",
+        "recovers",
+        "samples",
+        "sequence",
+        "was_grouped",
+    )
+
+    def __init__(
+        self,
+        sequence: Sequence,
+        num_tokens: int,
+        computed_before: int,
+        *,
+        num_drafts: int = 0,
+        are_drafts_real: bool = True,
+        was_grouped: bool = False,
+    ) -> None:
+        self.sequence = sequence
+        self.num_tokens = num_tokens
+        self.computed_before = computed_before
+        self.num_drafts = num_drafts
+        self.are_drafts_real = are_drafts_real
+        self.was_grouped = was_grouped
+        self.samples = was_grouped
+        self.is_stale = False
+        self.num_accepted = 0
+        self.recovers = False
 
 
-@dataclass(slots=True, eq=False)
 class Batch:
     """What one scheduling call decided.
 
@@ -49,30 +68,63 @@ class Batch:
         Output tokens it brought.
     gaps : list of (int, int)
         Nanoseconds between successive tokens, and how many sequences saw that gap.
+    running, waiting, used_blocks, num_preempted : int
+        Requests and blocks after scheduling; preemptions to be told with it.
     """
 
-    items: list[Item] = field(default_factory=list)
-    num_grouped: int = 0
-    admitted: list[Sequence] = field(default_factory=list)
-    preempted: list[Sequence] = field(default_factory=list)
-    evicted: int = 0
-    recomputed: int = 0
-    shape: BatchShape = _EMPTY
-    num_delivered: int = 0
-    finished: list[Sequence] = field(default_factory=list)
-    gaps: list[tuple[int, int]] = field(default_factory=list)
-    start_ns: int = 0
-    end_ns: int = 0
+    __slots__ = (
+        "admitted",
+        "end_ns",
+        "evicted",
+        "finished",
+        "gaps",
+        "items",
+        "num_delivered",
+        "num_grouped",
+        "num_preempted",
+        "preempted",
+        "recomputed",
+        "running",
+        "shape",
+        "start_ns",
+        "used_blocks",
+        "waiting",
+    )
+
+    def __init__(self, num_grouped: int = 0, shape: BatchShape = EMPTY) -> None:
+        self.items: list[Item] = []
+        self.num_grouped = num_grouped
+        self.admitted: list[Sequence] = []
+        self.preempted: list[Sequence] = []
+        self.finished: list[Sequence] = []
+        self.evicted = 0
+        self.recomputed = 0
+        self.shape = shape
+        self.num_delivered = 0
+        self.gaps: list[tuple[int, int]] = []
+        self.start_ns = 0
+        self.end_ns = 0
+        self.running = 0
+        self.waiting = 0
+        self.used_blocks = 0
+        self.num_preempted = 0
 
     @property
-    def is_pure(self) -> bool:
-        """Whether only the decode group is in it, and nobody of it leaves."""
-        return not self.items and self.num_grouped > 0
+    def is_quiet(self) -> bool:
+        """Whether taking in its output changes nothing but what is written down: whoever stands in
+        it by itself has ended before, or goes on in the decode group."""
+        for item in self.items:
+            sequence = item.sequence
+            if sequence.status is not Status.FINISHED and (
+                sequence.joined < 0 or sequence.outputs + 1 >= sequence.num_output or item.is_stale
+            ):
+                return False
+        return True
 
 
 def grouped_item(sequence: Sequence) -> Item:
     """What a step of the group computes of a member that has left the group since."""
-    return Item(sequence, 1, sequence.computed - 1, samples=True, was_grouped=True)
+    return Item(sequence, 1, sequence.computed - 1, was_grouped=True)
 
 
 def add_up(sums: list[int], item: Item, window: int | None) -> None:

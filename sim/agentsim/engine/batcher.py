@@ -2,8 +2,8 @@
 
 It takes vLLM 0.32's decisions (v1/core/sched/scheduler.py: `schedule`, `update_from_output`;
 async_scheduler.py), and it alone takes and returns blocks. Sequences that only decode are scheduled
-together (`group`); all others, and all where order matters, one by one. `admission` takes in those
-that wait, `delivery` what comes out.
+together (`group`); all others, and all where order matters, one by one. `continuation` gives those
+that run their tokens, `admission` takes in those that wait, `delivery` what comes out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from agentsim.domain.batch import BatchShape
 from agentsim.engine.admission import Admission
 from agentsim.engine.batch import Batch, Item, add_up, grouped_item
 from agentsim.engine.budget import Budget
+from agentsim.engine.continuation import Continuation
 from agentsim.engine.delivery import Delivery
 from agentsim.engine.group import DecodeGroup
 from agentsim.engine.memory import Memory
@@ -46,10 +47,15 @@ class Batcher:
         self.pool = self.memory.pool
         self.loose: list[Sequence] = []  # running and not in the group, in order of admission
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in
+        self.last_end_ns = 0  # end of the last step whose output was taken in
         self._arrivals = 0
+        self._max_active = rules.max_active
+        self._may_group = not rules.num_speculative_tokens
+        # which steps evict is foreseen with the two-ended queue alone
+        self._may_stride = self._may_group and rules.two_ended_free_queue
+        self._continuation = Continuation(self)
         self._admission = Admission(self)
         self._delivery = Delivery(self)
-        self.last_end_ns = 0  # end of the last step whose output was taken in
 
     @property
     def num_running(self) -> int:
@@ -73,14 +79,18 @@ class Batcher:
         """Decide the next step: its blocks are taken, its tokens count as computed."""
         batch = Batch()
         budget = self.new_budget()
-        if self.group.num_members and not self._group_comes_first(budget):
-            self._dissolve()
-        if self.group.num_members:
-            self._schedule_group(batch, budget)
-        prefill_ran = self._schedule_running(batch, budget)
-        if not batch.preempted:
+        prefill_ran = self._continuation.schedule(batch, budget)
+        if len(self.waiting) and not batch.preempted:
             self._admission.admit_waiting(batch, budget, prefill_ran)
-        self._after_schedule(batch)
+        if batch.items:
+            self._count(batch)
+        for sequence, num_steps in self.group.take_leavers(self.lag + 1):
+            if num_steps > 1:
+                self.left_in_flight(sequence)
+            self._let_go(sequence, batch)
+        self.in_flight.append(batch)
+        if self.lag and batch.items:
+            self._regroup(batch)
         return batch
 
     def update(self, batch: Batch) -> None:
@@ -88,42 +98,47 @@ class Batcher:
         self.in_flight.remove(batch)
         self._delivery.take_in(batch)
         self.last_end_ns = batch.end_ns
-        if not self.lag:
+        if not self.lag and batch.items:
             self._regroup(batch)
 
     def stable_steps(self) -> int:
         """How many steps, if nobody arrives, are all of the decode group and nothing else.
 
-        0 where a step may bring anything else, which is always right: `schedule` forms any step.
+        For some members the last of them may be their last. 0 where a step may bring anything
+        else, which is always right: `schedule` forms any step.
         """
+        if self.loose or not self._may_stride or len(self.in_flight) != self.lag:
+            return 0
         group = self.group
-        if not group.num_members or self.loose or len(self.in_flight) != self.lag:
+        num_members = group.num_members
+        if not num_members or num_members > self.rules.max_num_batched_tokens:
             return 0
-        if not self.rules.two_ended_free_queue:  # which steps evict is not foreseen then
-            return 0
-        if not all(batch.is_pure for batch in self.in_flight):
-            return 0
-        steps = group.steps_to_change()
-        if steps <= 0 or group.num_members > self.rules.max_num_batched_tokens:
+        if self.lag and not self.in_flight[0].is_quiet:
             return 0
         if len(self.waiting) and self._admission.may_admit_head():
             return 0
-        if (self.pool.num_free // group.num_members) * group.block_size < steps:
+        steps = group.steps_to_change()
+        if (self.pool.num_free // num_members) * group.block_size < steps:
             steps = min(steps, group.steps_within(self.pool.num_free))
         return steps
 
-    def repeat(self, num_steps: int, end_ns: int) -> None:
-        """Make `num_steps` of the stable steps; all that was in flight has ended by `end_ns`.
+    def repeat(self, num_steps: int) -> Batch:
+        """Make `num_steps` of the stable steps, and return the last of them, now in flight.
 
-        With asynchronous scheduling the last of them is in flight from now on.
+        All before it have ended, and their output counts as taken in.
         """
-        group = self.group
-        cycles, rest = divmod(num_steps, group.block_size)
-        self.pool.take(cycles * group.num_members + sum(group.needs_cycle[:rest]))
-        group.advance(num_steps)
-        self.last_end_ns = end_ns
-        if self.lag:
-            self.in_flight[:] = [Batch(num_grouped=group.num_members)]
+        group, needs = self.group, self.group.needs(num_steps)
+        batch = Batch(group.num_members)
+        last_need = needs[-1]
+        self.pool.take(sum(needs) - last_need)
+        batch.evicted = self.pool.take(last_need)
+        group.advance(num_steps - 1)
+        batch.shape = self.decode_shape()
+        group.advance(1)
+        for sequence, _ in group.take_leavers(1):
+            self._let_go(sequence, batch)
+        self.in_flight.append(batch)
+        return batch
 
     def check(self) -> None:
         """The laws of the block pool, and of the queues.
@@ -149,18 +164,12 @@ class Batcher:
         """The next step's shape if it is of the decode group alone."""
         group = self.group
         num = group.num_members
-        return BatchShape(
-            num_tokens=num,
-            num_seqs=num,
-            num_sampled=num,
-            decode_context=group.context + num,
-            window_decode_context=group.window_context,
-        )
+        return BatchShape(num, num, num, 0, 0, 0, group.context + num, 0, 0, group.window_context)
 
     def might_admit(self) -> bool:
         """Whether a request that arrives now could change what the next step is."""
         rules = self.rules
-        if self.num_running >= rules.max_active:
+        if len(self.running) >= self._max_active:
             return False
         if self.group.num_members >= rules.max_num_batched_tokens:
             return False
@@ -168,139 +177,38 @@ class Batcher:
         is_adaptive = rules.long_prefill_token_threshold and rules.adaptive_long_prefill_threshold
         return self.policy.can_overtake or not len(self.waiting) or bool(is_adaptive)
 
-    # -- running requests
+    def new_budget(self) -> Budget:
+        """What a step may compute, before anything is scheduled."""
+        return Budget(self.rules, len(self.running) + len(self.waiting))
 
-    def _group_comes_first(self, budget: Budget) -> bool:
-        """Whether scheduling the group before all others is what going in order would give."""
-        group = self.group
-        tokens, blocks = group.num_members, group.block_needs
-        if tokens > budget.tokens or blocks > self.pool.num_free:
-            return False
-        demanding = []
-        for sequence in self.loose:  # few: prefills, and decodes that wait for their last output
-            new = self._demand(sequence, budget)
-            if new:
-                if sequence.admission < group.last_admission and self._shares_growth(sequence):
-                    return False
-                demanding.append(sequence)
-                tokens += new
-                blocks += self._blocks_needed(sequence, new)
-        if tokens <= budget.tokens and blocks <= self.pool.num_free:
-            return True
-        return not self.policy.can_overtake and all(
-            sequence.admission > group.last_admission for sequence in demanding
-        )
+    def place(self, item: Item, num_blocks: int, batch: Batch) -> None:
+        """Take the blocks of an item, enter what it fills in the cache, put it into the batch."""
+        sequence = item.sequence
+        if num_blocks:
+            batch.evicted += self.pool.take(num_blocks)
+            sequence.table.held += num_blocks
+        after = item.computed_before + item.num_tokens
+        whole = sequence.num_prompt + sequence.outputs
+        self.memory.cache(sequence, after if after < whole else whole)
+        batch.items.append(item)
 
-    def _shares_growth(self, sequence: Sequence) -> bool:
-        """Whether a member of the group may fill the same blocks: who is first then matters."""
-        table = sequence.table
-        return table.tip is not None and bool(self.memory.growers(table.tip, table.cached))
-
-    def _schedule_group(self, batch: Batch, budget: Budget) -> None:
-        group = self.group
-        batch.num_grouped = group.num_members
-        batch.shape = self.decode_shape()
-        batch.evicted = self.pool.take(group.block_needs)
-        budget.spend(batch.num_grouped, batch.num_grouped)
-        group.advance(1)
-
-    def _dissolve(self) -> None:
-        """From now on one by one: the order of the members matters in this step."""
-        for sequence in self.group:
-            self.memory.settle(sequence)
-        for sequence, num_steps in self.group.dissolve():
-            if num_steps:
-                sequence.last_token_ns = self.last_end_ns
-                self._left_in_flight(sequence)
-        self.loose = list(self.running)
-
-    def _left_in_flight(self, sequence: Sequence) -> None:
-        """From now on the sequence stands by itself in the step that is in flight."""
+    def left_in_flight(self, sequence: Sequence) -> None:
+        """From now on a sequence stands by itself in the step that is in flight."""
         for batch in self.in_flight:
             batch.items.append(grouped_item(sequence))
             batch.num_grouped -= 1
 
-    def _schedule_running(self, batch: Batch, budget: Budget) -> bool:
-        """Give the running requests their tokens in order; whether a prefill is among them."""
-        prefill_ran = False
-        index = 0
-        while index < len(self.loose) and budget.tokens > 0 and budget.has_slots:
-            sequence = self.loose[index]
-            new = self._demand(sequence, budget)
-            if not new:
-                index += 1
-                continue
-            need = self._blocks_needed(sequence, new)
-            while need > self.pool.num_free and sequence.status is Status.RUNNING:
-                victim = self.policy.victim(self.running)
-                if victim.admission < sequence.admission:
-                    index -= 1
-                self._preempt(victim, batch, budget)
-            if sequence.status is not Status.RUNNING:
-                break
-            prefill_ran |= sequence.is_prefill_chunk
-            item = Item(sequence, new, sequence.computed)
-            drafts = new + sequence.computed - sequence.num_tokens - sequence.placeholders
-            item.num_drafts = max(0, min(drafts, sequence.drafts))
-            sequence.drafts = 0
-            self.place(item, need, batch)
-            budget.spend(new)
-            index += 1
-        return prefill_ran
-
-    def _demand(self, sequence: Sequence, budget: Budget) -> int:
-        """Tokens a running sequence gets if it is next; 0 where it has nothing to compute."""
-        if sequence.is_full:
-            return 0
-        new = sequence.num_tokens + sequence.drafts + sequence.placeholders - sequence.computed
-        return min(budget.cut(new), self.rules.max_model_len - 1 - sequence.computed)
-
-    def _blocks_needed(self, sequence: Sequence, new: int) -> int:
-        """Blocks a running sequence lacks for `new` more tokens."""
-        rules = self.rules
-        slots = min(sequence.computed + new + rules.num_lookahead_tokens, rules.max_model_len)
-        return max(0, -(-slots // rules.block_size) - sequence.table.held)
-
-    def _preempt(self, victim: Sequence, batch: Batch, budget: Budget) -> None:
-        """Put a running sequence back into the queue, its blocks given up."""
-        for item in batch.items:
-            if item.sequence is victim:  # it was scheduled in this very step
-                batch.items.remove(item)
-                budget.spend(-item.num_tokens, -1)
-                break
-        for other in self.in_flight:
-            for item in other.items:
-                item.is_stale |= item.sequence is victim
-        del self.running[victim]
-        self.loose.remove(victim)
-        self.pool.release(victim.table)
-        victim.status = Status.PREEMPTED
-        victim.high_water = max(victim.high_water, min(victim.computed, victim.num_tokens))
-        victim.computed = victim.drafts = victim.placeholders = 0
-        victim.preemptions += 1
-        self.waiting.push_back(victim)
-        batch.preempted.append(victim)
-
-    def place(self, item: Item, num_blocks: int, batch: Batch) -> None:
-        """Take the blocks of an item, enter what it fills in the cache, put it into the batch."""
-        sequence, table = item.sequence, item.sequence.table
-        batch.evicted += self.pool.take(num_blocks)
-        table.held += num_blocks
-        after = item.computed_before + item.num_tokens
-        self.memory.cache(sequence, min(after, sequence.num_tokens))
-        batch.items.append(item)
-
     # -- what a step changes
 
-    def _after_schedule(self, batch: Batch) -> None:
-        """Count the tokens as computed, add up the batch, let those go whose last step it is."""
+    def _count(self, batch: Batch) -> None:
+        """Count the tokens of the items as computed, and add them to the batch's shape."""
         sums = list(batch.shape)
         for item in batch.items:
             sequence = item.sequence
             if sequence.high_water:
                 self._recover(batch, item)
             sequence.computed += item.num_tokens
-            whole = sequence.num_tokens + sequence.placeholders
+            whole = sequence.num_prompt + sequence.outputs + sequence.placeholders
             sequence.is_prefill_chunk = sequence.computed < whole
             item.samples = not sequence.is_prefill_chunk
             if self.lag and item.samples:
@@ -308,16 +216,13 @@ class Batcher:
                 sequence.drafts = self.rules.num_speculative_tokens
             add_up(sums, item, self.window)
         batch.shape = BatchShape(*sums)
-        for sequence, num_steps in self.group.take_leavers():
-            self.memory.settle(sequence)
-            if num_steps > 1:
-                self._left_in_flight(sequence)
-            batch.items.append(grouped_item(sequence))
-            batch.num_grouped -= 1
-            bisect.insort(self.loose, sequence, key=_admission_of)
-        self.in_flight.append(batch)
-        if self.lag:
-            self._regroup(batch)
+
+    def _let_go(self, sequence: Sequence, batch: Batch) -> None:
+        """A sequence has left the group, with this batch as its last step in it."""
+        self.memory.settle(sequence)
+        batch.items.append(grouped_item(sequence))
+        batch.num_grouped -= 1
+        bisect.insort(self.loose, sequence, key=_admission_of)
 
     def _recover(self, batch: Batch, item: Item) -> None:
         """Count what of an item was computed before and lost, and see whether that is all."""
@@ -331,7 +236,7 @@ class Batcher:
 
     def _regroup(self, batch: Batch) -> None:
         """Let those of a batch that only decode from now on join the group."""
-        if self.rules.num_speculative_tokens:
+        if not self._may_group:
             return
         joined = False
         for item in batch.items:
@@ -339,15 +244,14 @@ class Batcher:
             made = sequence.outputs + sequence.placeholders
             if (
                 item.samples
-                and sequence.status is Status.RUNNING
                 and sequence.joined < 0
                 and sequence.num_prompt + made - sequence.computed == 1
+                and sequence.status is Status.RUNNING
             ):
-                steps = sequence.num_output - made
-                if self.lag and not self._end_is_foreseen(sequence):
-                    steps += 1
+                is_foreseen = not self.lag or self._end_is_foreseen(sequence)
+                steps = sequence.num_output - made + (not is_foreseen)
                 if steps > 0:
-                    self.group.join(sequence, steps)
+                    self.group.join(sequence, steps, is_foreseen)
                     joined = True
         if joined:
             self.loose = [sequence for sequence in self.loose if sequence.joined < 0]
@@ -355,10 +259,6 @@ class Batcher:
     def _end_is_foreseen(self, sequence: Sequence) -> bool:
         longest = min(sequence.max_tokens, self.rules.max_model_len - sequence.num_prompt)
         return sequence.num_output >= longest
-
-    def new_budget(self) -> Budget:
-        """What a step may compute, before anything is scheduled."""
-        return Budget(self.rules, self.num_running + len(self.waiting))
 
 
 def _admission_of(sequence: Sequence) -> int:

@@ -13,38 +13,35 @@ class Budget:
     rules : Rules
     num_requests : int
         Running and waiting when the step is formed: alone, a request is not held back.
+
+    Attributes
+    ----------
+    left : int
+        Tokens that the next request can get, its draft slots apart; none where it is not above 0.
     """
 
+    __slots__ = ("_limit", "_slots", "left")
+
     def __init__(self, rules: Rules, num_requests: int) -> None:
-        self.tokens = rules.max_num_batched_tokens
-        self.input_tokens = rules.max_num_batched_tokens
-        self.slots = rules.num_draft_slots
+        self._slots = rules.num_draft_slots
+        self.left = rules.max_num_batched_tokens - self._slots
         limit = rules.long_prefill_token_threshold
-        if num_requests <= 1 and rules.lone_prefill_exempt:
-            limit = 0
-        if limit and rules.adaptive_long_prefill_threshold:
-            limit = max(limit, rules.max_num_batched_tokens // max(1, num_requests))
-        self.limit = limit
-
-    @property
-    def has_slots(self) -> bool:
-        """Whether another request can be taken in, its draft slots included."""
-        return self.input_tokens > self.slots
-
-    @property
-    def request_tokens(self) -> int:
-        """The most tokens the next request can get."""
-        return min(self.tokens, self.input_tokens - self.slots)
+        if limit:
+            if num_requests <= 1 and rules.lone_prefill_exempt:
+                limit = 0
+            elif rules.adaptive_long_prefill_threshold:
+                limit = max(limit, rules.max_num_batched_tokens // max(1, num_requests))
+        self._limit = limit
 
     def cap(self, new: int) -> int:
         """Cut at the long-prefill threshold."""
-        return min(new, self.limit) if self.limit else new
+        return self._limit if 0 < self._limit < new else new
 
     def cut(self, new: int) -> int:
         """Cut at the threshold and at what is left."""
-        return min(self.cap(new), self.request_tokens)
+        new = self.cap(new)
+        return new if new < self.left else self.left
 
     def spend(self, tokens: int, num_requests: int = 1) -> None:
         """Take tokens out of the budget (negative: give them back)."""
-        self.tokens -= tokens
-        self.input_tokens -= tokens + num_requests * self.slots
+        self.left -= tokens + num_requests * self._slots

@@ -31,7 +31,7 @@ class Clock(simpy.Environment):
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the start."""
-        return cast(int, self.now)
+        return cast(int, self._now)
 
     def at(
         self, when_ns: int, phase: Phase, then: Callable[[simpy.Event], Any] | None = None
@@ -45,5 +45,13 @@ class Clock(simpy.Environment):
     def trigger(self, event: simpy.Event, when_ns: int, phase: Phase) -> simpy.Event:
         """Let an event happen at `when_ns` (not before now), in this phase."""
         event._ok, event._value = True, None
-        self.schedule(event, priority=cast(Any, phase), delay=when_ns - self.now_ns)
+        self.schedule(event, phase, when_ns - self._now)  # type: ignore[arg-type]
         return event
+
+    def go_to(self, when_ns: int) -> bool:
+        """Go to `when_ns` (not before now) if nothing else happens until then, that instant
+        included; whether it was done."""
+        if self.peek() <= when_ns:
+            return False
+        self._now = when_ns
+        return True

@@ -21,7 +21,8 @@ class Delivery:
         """Take in the output of a batch that has run, at its `end_ns`."""
         num_gaps = batch.num_delivered = batch.num_grouped
         gap_ns = batch.end_ns - self._batcher.last_end_ns
-        batch.items.sort(key=_admission)
+        if len(batch.items) > 1:
+            batch.items.sort(key=_admission)
         for item in batch.items:
             if item.sequence.status is not Status.FINISHED and item.samples:
                 self._deliver(batch, item)

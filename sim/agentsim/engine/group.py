@@ -47,7 +47,7 @@ class DecodeGroup:
         self.num_members = 0
         self._members: dict[Sequence, None] = {}
         self._needs = [0] * block_size  # members that take a block, by clock modulo block size
-        self._leaves: list[tuple[int, int, Sequence]] = []
+        self._leaves: list[tuple[int, bool, int, Sequence]] = []
         self._saturates: list[tuple[int, int, Sequence]] = []
         self._within = 0  # members whose context is shorter than the window
         self._within_context = 0  # their tokens computed, summed
@@ -63,11 +63,13 @@ class DecodeGroup:
         """Blocks the next step takes."""
         return self._needs[self.clock % self.block_size]
 
-    @property
-    def needs_cycle(self) -> tuple[int, ...]:
-        """Blocks each of the next `block_size` steps takes; then it begins again."""
+    def needs(self, num_steps: int) -> list[int]:
+        """Blocks each of the next `num_steps` steps takes."""
         at = self.clock % self.block_size
-        return (*self._needs[at:], *self._needs[:at])
+        if at + num_steps <= self.block_size:
+            return self._needs[at : at + num_steps]
+        cycles = (at + num_steps) // self.block_size + 1
+        return (self._needs * cycles)[at : at + num_steps]
 
     @property
     def window_context(self) -> int:
@@ -89,8 +91,12 @@ class DecodeGroup:
         return sequence.computed + self.clock - sequence.joined
 
     def steps_to_change(self) -> int:
-        """Steps of which none is a member's last (or the last below its window), less one."""
-        steps = self._leaves[0][0] - self.clock - 1
+        """Steps up to a member's last (or its last below its window), that one included.
+
+        A member whose end is not foreseen stops with the output of the step before its last.
+        """
+        last, is_foreseen = self._leaves[0][:2]
+        steps = last - self.clock - (not is_foreseen)
         if self.window is not None:
             while self._saturates and self._saturates[0][2].joined < 0:
                 heapq.heappop(self._saturates)
@@ -102,15 +108,19 @@ class DecodeGroup:
         """How many steps can be made before `num_free` blocks run short."""
         cycles, left = divmod(num_free, self.num_members)
         steps = cycles * self.block_size
-        for need in self.needs_cycle:
+        for need in self.needs(self.block_size):
             left -= need
             if left < 0:
                 break
             steps += 1
         return steps
 
-    def join(self, sequence: Sequence, num_steps: int) -> None:
-        """Let a sequence take part in the next `num_steps` steps."""
+    def join(self, sequence: Sequence, num_steps: int, is_foreseen: bool = True) -> None:
+        """Let a sequence take part in the next `num_steps` steps.
+
+        `is_foreseen`: the last of them brings its last token. Otherwise the one before does, and
+        the last is in vain.
+        """
         clock = self.clock
         sequence.joined = clock
         self._members[sequence] = None
@@ -118,7 +128,8 @@ class DecodeGroup:
         self.context += sequence.computed
         self._needs[(clock - sequence.computed) % self.block_size] += 1
         self.last_admission = max(self.last_admission, sequence.admission)
-        heapq.heappush(self._leaves, (clock + num_steps, sequence.admission, sequence))
+        leave = (clock + num_steps, is_foreseen, sequence.admission, sequence)
+        heapq.heappush(self._leaves, leave)
         if self.window is not None and sequence.computed + 1 < self.window:
             self._within += 1
             self._within_context += sequence.computed
@@ -138,13 +149,21 @@ class DecodeGroup:
                 self._within -= 1
                 self._within_context -= self.computed(sequence)
 
-    def take_leavers(self) -> list[tuple[Sequence, int]]:
-        """Members whose last step has just been formed, now out, with their steps in the group."""
-        leavers = []
+    def take_leavers(self, undelivered: int) -> list[tuple[Sequence, int]]:
+        """Members whose last step has just been formed, now out, with their steps in the group.
+
+        Parameters
+        ----------
+        undelivered : int
+            Steps whose output is still to come, the one just formed included.
+        """
+        leavers: list[tuple[Sequence, int]] = []
         while self._leaves and self._leaves[0][0] <= self.clock:
-            sequence = heapq.heappop(self._leaves)[2]
+            sequence = heapq.heappop(self._leaves)[3]
             leavers.append((sequence, self.clock - sequence.joined))
-            self._take_out(sequence, self.lag + 1)
+            self._take_out(sequence, undelivered)
+        if len(leavers) > 1:
+            leavers.sort(key=_admission_of)
         return leavers
 
     def dissolve(self) -> list[tuple[Sequence, int]]:
@@ -175,3 +194,7 @@ class DecodeGroup:
         sequence.joined = -1
         if not self.num_members:
             self.last_admission = -1
+
+
+def _admission_of(leaver: tuple[Sequence, int]) -> int:
+    return leaver[0].admission

@@ -19,7 +19,7 @@ from agentsim.domain.batch import BatchShape
 from agentsim.engine.batch import Batch
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
-from agentsim.engine.recorder import StepRecorder, StepRow, step_row
+from agentsim.engine.recorder import StepRecorder
 from agentsim.engine.sequence import Sequence
 from agentsim.engine.stride import Stride
 from agentsim.errors import InvariantBroken
@@ -71,14 +71,12 @@ class Replica:
         self.env = env
         self.batcher = batcher
         self.cost = cost
-        self.steps = StepRecorder()
+        self.steps = StepRecorder(number)
         self._finished = finished
         self._number = number
         self._exact = exact
         self._check = check
         self._stride: Stride | None = None
-        self._stride_waiting = 0
-        self._rows: dict[Batch, StepRow] = {}  # of the steps in flight
         self._begins_at = -1
         self._ends_at = -1
 
@@ -108,23 +106,51 @@ class Replica:
 
     def _begin(self, _: simpy.Event) -> None:
         self._begins_at = -1
-        self._decide()
+        self._go_on()
 
-    def _decide(self) -> None:
-        """Decide the next steps."""
+    def _end(self, _: simpy.Event) -> None:
+        if self.env.now_ns == self._ends_at and self._take_in_ended():
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Decide steps and take them in, until something else happens before they end."""
+        while True:
+            over_ns = self._decide()
+            if over_ns < 0:
+                return
+            if not self.env.go_to(over_ns):
+                self._end_at(over_ns)
+                return
+            if not self._take_in_ended():
+                return
+
+    def _decide(self) -> int:
+        """Decide the next steps; when the first of those in flight will have ended, or -1."""
         num_stable = 0 if self._exact else self.batcher.stable_steps()
-        if num_stable > 1:
-            self._begin_stride(num_stable)
-        else:
-            self._begin_steps()
+        over_ns = self._begin_stride(num_stable) if num_stable > 1 else self._begin_steps()
         if self._check:
             self.batcher.check()
+        return over_ns
 
-    def _begin_steps(self) -> None:
+    def _take_in_ended(self) -> bool:
+        """Take in the output of what has ended now; whether to decide again in this instant."""
+        self._ends_at = -1
+        if self._stride is not None:
+            self._end_stride(self._stride)
+        else:
+            self._take_in(self.batcher.in_flight[0])
+        if not (self.batcher.in_flight or self.batcher.has_unfinished):
+            return False
+        if self.env.peek() > self.env.now_ns:
+            return True
+        self._begin_at(self.env.now_ns)  # after what else happens now
+        return False
+
+    def _begin_steps(self) -> int:
         batcher = self.batcher
+        in_flight = batcher.in_flight
         num_preempted = 0
-        while len(batcher.in_flight) <= batcher.lag and batcher.has_unfinished:
-            free_before = batcher.pool.num_free
+        while len(in_flight) <= batcher.lag and batcher.has_unfinished:
             batch = batcher.schedule()
             for sequence in batch.preempted:
                 if sequence.lost_ns < 0:
@@ -134,63 +160,53 @@ class Replica:
                 self._launch(batch, num_preempted)
                 num_preempted = 0
                 continue
-            batcher.in_flight.remove(batch)
-            if batcher.in_flight:  # no step may follow: what is in flight can be the last
-                self._rows[batcher.in_flight[0]].add(preempted=num_preempted)
+            in_flight.remove(batch)
+            if in_flight:  # no step may follow: what is in flight can be the last
+                in_flight[0].num_preempted += num_preempted
                 break
             if not batch.preempted:
                 raise InvariantBroken(
                     f"replica {self._number}, {self.env.now_ns} ns: nothing can be scheduled with "
                     f"{batcher.num_running} running, {len(batcher.waiting)} waiting and "
-                    f"{free_before} free blocks"
+                    f"{batcher.pool.num_free} free blocks"
                 )
-        if batcher.in_flight:
-            self._end_at(batcher.in_flight[0].end_ns)
+        return in_flight[0].end_ns if in_flight else -1
 
     def _launch(self, batch: Batch, num_preempted: int) -> None:
         """Let the GPU run it after what is in flight."""
         batcher = self.batcher
-        start = self.env.now_ns
+        start_ns = self.env.now_ns
         for other in batcher.in_flight:
-            start = max(start, other.end_ns)  # of the batch itself it is still 0
-        batch.start_ns = start
-        batch.end_ns = batch.start_ns + self.cost.step_ns(batch.shape)
+            start_ns = max(start_ns, other.end_ns)  # of the batch itself it is still 0
+        batch.start_ns = start_ns
+        batch.end_ns = start_ns + self.cost.step_ns(batch.shape)
         for sequence in batch.admitted:
             if sequence.scheduled_ns < 0:
-                sequence.scheduled_ns = batch.start_ns
-        pool = batcher.pool
-        facts = (
-            batch.recomputed,
-            0,
-            len(batcher.running),
-            len(batcher.waiting),
-            pool.num_blocks - pool.num_free,
-            batch.evicted,
-            num_preempted,
-        )
-        row = step_row(batch.shape, self._number, batch.start_ns, batch.end_ns, facts)
-        self._rows[batch] = row
+                sequence.scheduled_ns = start_ns
+        batch.num_preempted = num_preempted
+        self._note(batch, len(batcher.waiting))
 
-    def _end(self, _: simpy.Event) -> None:
-        """Take in the output of what has ended now."""
-        if self.env.now_ns != self._ends_at:
-            return
-        self._ends_at = -1
-        if self._stride is not None:
-            self._end_stride()
-        else:
-            self._take_in(self.batcher.in_flight[0])
-        if not (self.batcher.has_unfinished or self.batcher.in_flight):
-            return
-        if self.env.peek() > self.env.now:  # nothing else happens in this instant
-            self._decide()
-        else:
-            self._begin_at(self.env.now_ns)
+    def _note(self, batch: Batch, num_waiting: int) -> None:
+        """Note what is there after scheduling."""
+        pool = self.batcher.pool
+        batch.running = len(self.batcher.running)
+        batch.waiting = num_waiting
+        batch.used_blocks = pool.num_blocks - pool.num_free
 
     def _take_in(self, batch: Batch) -> None:
         self.batcher.update(batch)
-        self.steps.add(self._rows.pop(batch).set(new_tokens=batch.num_delivered))
-        self.steps.add_gaps(batch.gaps)
+        facts = (
+            batch.recomputed,
+            batch.num_delivered,
+            batch.running,
+            batch.waiting,
+            batch.used_blocks,
+            batch.evicted,
+            batch.num_preempted,
+        )
+        self.steps.add(batch.start_ns, batch.end_ns, batch.shape, facts)
+        for gap_ns, count in batch.gaps:
+            self.steps.add_gap(gap_ns, count)
         for item in batch.items:
             if item.recovers and not item.is_stale:
                 sequence = item.sequence
@@ -199,60 +215,48 @@ class Replica:
         for sequence in batch.finished:
             self._finished(sequence)
 
-    def _begin_stride(self, num_stable: int) -> None:
+    def _begin_stride(self, num_stable: int) -> int:
         """Decide many equal steps at once, no more than fit before the next event of anybody."""
-        batcher, now = self.batcher, self.env.now_ns
+        batcher, now_ns = self.batcher, self.env.now_ns
         shape = batcher.decode_shape()
-        starts = batcher.in_flight[0].end_ns if batcher.lag else now
-        ahead = self.env.peek() - starts
-        if ahead < num_stable * self.cost.step_ns(shape):
-            num_stable = min(num_stable, 2 + max(0, int(ahead)) // self.cost.step_ns(shape))
+        starts_ns = batcher.in_flight[0].end_ns if batcher.lag else now_ns
         num_steps = min(num_stable, MAX_STRIDE)
+        ahead = self.env.peek() - starts_ns
+        shortest_ns = self.cost.step_ns(shape)
+        if ahead < num_steps * shortest_ns:
+            num_steps = min(num_steps, 2 + max(0, int(ahead)) // shortest_ns)
         growth = batcher.group.window_growth
         durations = self.cost.decode_steps_ns(shape, num_steps, growth)
-        self._stride = Stride(now, starts, durations, bool(batcher.lag), shape)
-        self._stride_waiting = len(batcher.waiting)
-        self._end_at(self._stride.over_ns)
+        num_waiting = len(batcher.waiting)
+        self._stride = Stride(
+            now_ns, starts_ns, durations, bool(batcher.lag), shape=shape, num_waiting=num_waiting
+        )
+        return self._stride.over_ns
 
-    def _end_stride(self) -> None:
-        """Make the steps of the stride that were decided; all but one in flight have ended."""
-        batcher, pool, stride = self.batcher, self.batcher.pool, self._stride
-        assert stride is not None
+    def _end_stride(self, stride: Stride) -> None:
+        """Make the steps of the stride that were decided; all but the last have ended."""
+        batcher, pool, group = self.batcher, self.batcher.pool, self.batcher.group
         self._stride = None
-        num_steps, num_members = stride.num_steps, stride.shape.num_seqs
-        ends = stride.ends_ns
-        growth = (num_members, batcher.group.window_growth)
-        taken = np.cumsum(np.resize(np.array(batcher.group.needs_cycle), num_steps))
-        used = pool.num_blocks - pool.num_free + taken
-        varying = {"end_ns": ends, "start_ns": np.concatenate(([stride.starts_ns], ends[:-1]))}
-        if taken[-1]:
-            varying["used_blocks"] = used
-        if taken[-1] > pool.blank:
-            varying["evicted_blocks"] = np.diff(np.maximum(0, taken - pool.blank), prepend=0)
-        if stride.arrivals:
-            varying["waiting"] = np.full(num_steps, self._stride_waiting)
-            for missed in stride.arrivals:
-                varying["waiting"][missed:] += 1
-        facts = (0, num_members, batcher.num_running, self._stride_waiting, int(used[0]), 0, 0)
-        first = step_row(stride.shape, self._number, stride.starts_ns, int(ends[0]), facts)
-        last: StepRow | None = None
         if batcher.lag:
             self._take_in(batcher.in_flight[0])
-            last = StepRow(first)
-            last.set(
-                decode_context=stride.shape.decode_context + growth[0] * (num_steps - 1),
-                window_decode_context=stride.shape.window_decode_context
-                + growth[1] * (num_steps - 1),
-                **{name: int(column[-1]) for name, column in varying.items()},
+        num_steps, shape = stride.num_steps, stride.shape
+        start_ns, ends_ns = stride.starts_ns, stride.ends_ns
+        if num_steps > 1:
+            used = pool.num_blocks - pool.num_free
+            facts = (0, shape.num_seqs, batcher.num_running, stride.num_waiting, used, 0, 0)
+            self.steps.add_stride(
+                start_ns,
+                ends_ns[:-1],
+                shape,
+                facts,
+                window_growth=group.window_growth,
+                needs=group.needs(num_steps - 1),
+                blank=pool.blank,
+                arrivals=stride.arrivals,
             )
-            varying = {name: column[:-1] for name, column in varying.items()}
-        delivered = num_steps - batcher.lag
-        gaps = np.diff(ends[:delivered], prepend=batcher.last_end_ns)
-        batcher.repeat(num_steps, int(ends[delivered - 1]) if delivered else batcher.last_end_ns)
-        if delivered:
-            self.steps.add_stride(first, growth, varying)
-            self.steps.add_equal_gaps(gaps, num_members)
-        if last is not None:
-            batch = batcher.in_flight[0]
-            batch.start_ns, batch.end_ns = last[2], last[3]
-            self._rows[batch] = last
+            start_ns = batcher.last_end_ns = int(ends_ns[-2])
+        last = batcher.repeat(num_steps)
+        last.start_ns, last.end_ns = start_ns, int(ends_ns[-1])
+        self._note(last, stride.num_waiting + sum(first < num_steps for first in stride.arrivals))
+        if not batcher.lag:
+            self._take_in(last)

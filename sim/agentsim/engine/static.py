@@ -13,8 +13,9 @@ import numpy as np
 import simpy
 
 from agentsim.domain.batch import BatchShape
+from agentsim.domain.records import STEP_COLUMNS
 from agentsim.engine.clock import Clock, Phase
-from agentsim.engine.recorder import StepRecorder, step_row
+from agentsim.engine.recorder import StepRecorder
 from agentsim.engine.replica import StepCost
 from agentsim.engine.sequence import Sequence, Status
 
@@ -107,7 +108,7 @@ class StaticServer:
         first_end = start + self.cost.step_ns(shape)
         blocks = -(-size * (prompt + num_decodes + 1) // self._block_size)
         facts = (0, size, size, len(self.waiting), blocks, 0, 0)
-        self.steps.add(step_row(shape, 0, start, first_end, facts))
+        self.steps.add(start, first_end, shape, facts)
         ends = self._decode(size, prompt, num_decodes, first_end, facts)
         end = int(ends[-1]) if num_decodes else first_end
         for sequence in batch:
@@ -131,15 +132,19 @@ class StaticServer:
         shape = BatchShape(size, size, size, decode_context=context)
         ends = start + np.cumsum(self._durations(shape, size * within))
         alive = np.sum([s.num_output - 2 >= steps for s in self.running], axis=0)
+        starts = np.concatenate(([start], ends[:-1]))
         varying = {
-            "start_ns": np.concatenate(([start], ends[:-1])),
+            "start_ns": starts,
             "end_ns": ends,
+            "decode_context": context + size * steps,
             "window_decode_context": size * within,
             "new_tokens": alive,
         }
-        self.steps.add_stride(step_row(shape, 0, start, int(ends[0]), facts), (size, 0), varying)
-        gaps = np.diff(ends, prepend=start)
-        self.steps.add_gaps(list(zip(gaps.tolist(), alive.tolist(), strict=True)))
+        same = dict(zip(STEP_COLUMNS, (0, 0, start, 0, *shape, *facts), strict=True))
+        self.steps.add_columns(
+            {name: np.full(num_decodes, value) for name, value in same.items()} | varying
+        )
+        self.steps.add_gaps(ends - starts, alive)
         return ends
 
     def _durations(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +25,8 @@ class Stride:
         Whether a step is decided while the one before it executes.
     shape : BatchShape
         Of the first step.
+    num_waiting : int
+        Requests in the queue.
     """
 
     def __init__(
@@ -35,25 +35,35 @@ class Stride:
         starts_ns: int,
         durations_ns: IntArray,
         is_async: bool,
+        *,
         shape: BatchShape,
+        num_waiting: int,
     ) -> None:
         self.shape = shape
         self.starts_ns = starts_ns
-        self.ends_ns = starts_ns + np.cumsum(durations_ns)
+        self.ends_ns: IntArray = durations_ns.cumsum()
+        self.ends_ns += starts_ns
         self.num_steps = len(durations_ns)
+        self.num_waiting = num_waiting
         self.arrivals: list[int] = []  # for each request that came meanwhile: the step it missed
-        ends = [int(end) for end in self.ends_ns]
-        #: when each step is decided, and when the one after the last would be
-        self.decided_ns = [now_ns, starts_ns, *ends[:-1]] if is_async else [now_ns, *ends]
+        self._now_ns = now_ns
+        self._is_async = is_async
 
     @property
     def over_ns(self) -> int:
         """When the step after these is decided."""
-        return self.decided_ns[self.num_steps]
+        last = self.num_steps - 1 - self._is_async
+        return int(self.ends_ns[last]) if last >= 0 else self.starts_ns
 
     def num_decided(self, now_ns: int) -> int:
         """Steps decided before now, at least one."""
-        return max(1, bisect_left(self.decided_ns, now_ns, 0, self.num_steps + 1))
+        if now_ns <= self._now_ns:
+            return 1
+        if not self._is_async:
+            return 1 + int(self.ends_ns.searchsorted(now_ns))
+        if now_ns <= self.starts_ns:
+            return 1
+        return 2 + int(self.ends_ns[: self.num_steps - 1].searchsorted(now_ns))
 
     def cut(self, num_steps: int) -> None:
         """Keep only the first `num_steps`."""

@@ -205,7 +205,7 @@ def _session_columns(simulation: Simulation) -> Columns:
             "slot": run.slot,
             "started_ns": run.started_ns,
             "finished_ns": run.finished_ns,
-            "num_calls": run.num_served,
+            "num_calls": len(run.flights),
             "served_ns": run.served_ns,
             "waited_ns": run.finished_ns - run.started_ns - run.served_ns,
         }

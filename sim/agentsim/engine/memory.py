@@ -10,7 +10,7 @@ from agentsim.engine.group import DecodeGroup
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
 from agentsim.machine.blocks import BlockPool
-from agentsim.machine.content import Node, Tip
+from agentsim.machine.content import Tip
 
 
 class Memory:
@@ -53,8 +53,8 @@ class Memory:
             return 0, 0
         limit = (sequence.num_tokens - 1) // self.rules.block_size
         hit, num_free = self.pool.lookup(tip, limit)
-        growers = self.growers(tip, hit)
-        if growers and hit < limit:
+        growers = self.growers(tip, hit) if hit < limit else None
+        if growers:
             for grower in growers:
                 self.settle(grower)
             hit, num_free = self.pool.lookup(tip, limit)
@@ -85,16 +85,17 @@ class Memory:
 
     def growers(self, tip: Tip, block: int) -> list[Sequence]:
         """Members of the group whose output may be the content of a path from `block` on."""
-        node: Node = tip.node
-        while node.start // self.rules.block_size > block and node.parent is not None:
-            node = node.parent
-        if not self._group.num_members or (len(node.tips) <= 1 and not node.children):
+        if not self._group.num_members:
             return []
-        growers = []
+        node, size = tip.node, self.rules.block_size
+        while node.parent is not None and node.start // size > block:
+            node = node.parent
+        if len(node.tips) <= 1 and not node.children:
+            return []
+        growers: list[Sequence] = []
         stack = [node]
         while stack:
             node = stack.pop()
-            size = self.rules.block_size
             stack.extend(child for child in node.children.values() if child.start // size > block)
             growers += [t.owner for t in node.tips if t.owner is not None and t.owner.joined >= 0]
         return growers

@@ -14,6 +14,7 @@ import simpy
 
 from agentsim.domain.trace import Call, Session
 from agentsim.engine.clock import Clock, Phase
+from agentsim.engine.sequence import Sequence
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -25,9 +26,11 @@ class Flight:
     ----------
     key : tuple of int
         (order of the session's start, place in the session): order of arrivals of one instant.
+    sequence : Sequence or None
+        What the server made of it, once it is answered; None where there was nothing to do.
     """
 
-    __slots__ = ("answered", "call", "delay_ns", "key", "run", "submitted_ns")
+    __slots__ = ("answered", "call", "delay_ns", "key", "run", "sequence", "submitted_ns")
 
     def __init__(self, run: SessionRun, place: int, delay_ns: int) -> None:
         self.run = run
@@ -36,6 +39,7 @@ class Flight:
         self.delay_ns = delay_ns
         self.submitted_ns = run.env.now_ns
         self.answered = simpy.Event(run.env)
+        self.sequence: Sequence | None = None
 
 
 class SessionRun:
@@ -55,6 +59,13 @@ class SessionRun:
         Sends a flight to the servers; its `answered` then happens in time.
     wait_ns : callable
         Wait before a call, scaled or drawn, in nanoseconds.
+    ended : callable
+        Called with the run when its last call has been answered.
+
+    Attributes
+    ----------
+    flights : list of Flight
+        Its calls that were answered; in the order of the trace once it has ended.
     """
 
     def __init__(
@@ -67,6 +78,7 @@ class SessionRun:
         slot: int,
         submit: Callable[[Flight], None],
         wait_ns: Callable[[SessionRun, Call], int],
+        ended: Callable[[SessionRun], None],
     ) -> None:
         self.env = env
         self.session = session
@@ -76,10 +88,11 @@ class SessionRun:
         self.started_ns = 0
         self.served_ns = 0
         self.finished_ns = 0
-        self.num_served = 0
+        self.flights: list[Flight] = []
         self.paths: Any = None
         self._submit = submit
         self._wait_ns = wait_ns
+        self._ended = ended
         self._num_open = 0
         self._open_since = 0
 
@@ -90,11 +103,13 @@ class SessionRun:
         if _is_chain(calls):
             for place in range(len(calls)):
                 yield from self._call(place)
-            return
-        done = {call.id: simpy.Event(self.env) for call in calls}
-        for place in range(len(calls)):
-            self.env.process(self._branch(place, done))
-        yield self.env.all_of(list(done.values()))
+        else:
+            done = {call.id: simpy.Event(self.env) for call in calls}
+            for place in range(len(calls)):
+                self.env.process(self._branch(place, done))
+            yield self.env.all_of(list(done.values()))
+            self.flights.sort(key=_key_of)
+        self._ended(self)
 
     def _branch(self, place: int, done: dict[str, simpy.Event]) -> Process:
         call = self.session.calls[place]
@@ -113,6 +128,7 @@ class SessionRun:
         self._open()
         self._submit(flight)
         yield flight.answered
+        self.flights.append(flight)
         self._close()
 
     def _open(self) -> None:
@@ -122,7 +138,6 @@ class SessionRun:
 
     def _close(self) -> None:
         self._num_open -= 1
-        self.num_served += 1
         self.finished_ns = self.env.now_ns
         if not self._num_open:
             self.served_ns += self.env.now_ns - self._open_since
@@ -135,3 +150,7 @@ def _is_chain(calls: tuple[Call, ...]) -> bool:
             return False
         before = (call.id,)
     return True
+
+
+def _key_of(flight: Flight) -> tuple[int, int]:
+    return flight.key

@@ -10,11 +10,12 @@ import simpy
 
 from agentsim.domain.chance import uniform
 from agentsim.domain.config import Config
-from agentsim.domain.trace import Call, Session, Trace
+from agentsim.domain.trace import Call, Session, StoredSessions, Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
 from agentsim.engine.paths import SessionPaths
+from agentsim.engine.recorder import Chunk
 from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
@@ -50,6 +51,10 @@ class Simulation:
         See `Replica`.
     progress : callable or None
         Called with (calls done, calls in all, simulated nanoseconds) after each call.
+    on_session : callable or None
+        Takes each run of a session when it has ended; by default they are kept in `runs`.
+    on_steps : callable or None
+        Takes the columns of steps, a chunk at a time; see `StepRecorder`.
     """
 
     def __init__(
@@ -64,12 +69,16 @@ class Simulation:
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
+        on_session: Callable[[SessionRun], None] | None = None,
+        on_steps: Callable[[Chunk], None] | None = None,
     ) -> None:
         self.env = Clock()
         self.rules = rules
         self.waits = Waits(config.agents, config.seed)
-        self.requests: list[tuple[Flight, Sequence | None]] = []
         self.runs: list[SessionRun] = []
+        self.num_done = 0
+        self._on_session = on_session or self.runs.append
+        self._num_started = 0
         self._config = config
         self._trace = trace
         self._progress = progress
@@ -87,10 +96,18 @@ class Simulation:
                 max_tokens=contiguous.max_tokens,
                 block_size=rules.block_size,
                 window=window,
+                on_steps=on_steps,
             )
         else:
-            batcher = Batcher(rules, window)
-            self.server = Replica(self.env, batcher, cost, self._answer, exact=exact, check=check)
+            self.server = Replica(
+                self.env,
+                Batcher(rules, window),
+                cost,
+                self._answer,
+                exact=exact,
+                check=check,
+                on_steps=on_steps,
+            )
 
     def run(self) -> None:
         """From the first session to the last answer.
@@ -105,9 +122,16 @@ class Simulation:
         for session in self._trace:
             for call in session.calls:
                 check_fits(self.rules, session, call, self._contiguous)
-                self._drafter(session, call, session.id)  # what it reads of the trace is there
+                if self.rules.num_speculative_tokens:  # what it reads of the trace must be there
+                    self._drafter(session, call, session.id)
         self._start_agents()
         self.env.run()
+        self.server.steps.close()
+
+    @property
+    def requests(self) -> list[tuple[Flight, Sequence | None]]:
+        """The calls of the runs kept here, with what the server made of them."""
+        return [(flight, flight.sequence) for run in self.runs for flight in run.flights]
 
     # -- agents
 
@@ -115,20 +139,28 @@ class Simulation:
         agents, sessions = self._config.agents, self._trace.sessions
         if agents.num_agents is None:
             self._num_calls = self._trace.num_calls
-            starts = zip(self._starts(), sessions, strict=True)
-            for slot, (start_ns, session) in enumerate(starts):
-                self.env.process(self._run_at(start_ns, session, session.id, slot))
+            self.env.process(self._arrivals())
             return
         num_agents = agents.num_agents
         num_runs = max(num_agents, len(sessions))
+        self._num_calls = self._trace.num_calls
         if num_runs > len(sessions):
             self.waits.notes[AGAIN] = num_runs - len(sessions)
-        self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
+            self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
         todo = _repeated(sessions, num_runs)
         for slot in range(num_agents):
             # one each where there are not enough for a second
             mine = iter([next(todo)]) if num_runs == num_agents else todo
             self.env.process(self._agent(slot, mine))
+
+    def _arrivals(self) -> Generator[simpy.Event, Any, None]:
+        """All sessions, each at its time."""
+        last_ns = -1
+        for slot, (start_ns, session) in enumerate(zip(self._starts(), self._trace, strict=True)):
+            if start_ns != last_ns:
+                yield self.env.at(start_ns, Phase.ARRIVE)
+                last_ns = start_ns
+            self.env.process(self._new_run(session, session.id, slot).process())
 
     def _starts(self) -> Iterator[int]:
         """When each session starts, in nanoseconds."""
@@ -142,12 +174,6 @@ class Simulation:
             now_ns += seconds_to_ns(-math.log1p(-chance) / float(rate))
             yield now_ns
 
-    def _run_at(
-        self, start_ns: int, session: Session, name: str, slot: int
-    ) -> Generator[simpy.Event, Any, None]:
-        yield self.env.at(start_ns, Phase.ARRIVE)
-        yield from self._new_run(session, name, slot).process()
-
     def _agent(
         self, slot: int, todo: Iterator[tuple[Session, str]]
     ) -> Generator[simpy.Event, Any, None]:
@@ -158,7 +184,8 @@ class Simulation:
             yield from self._new_run(session, name, slot).process()
 
     def _new_run(self, session: Session, name: str, slot: int) -> SessionRun:
-        number = len(self.runs)
+        number = self._num_started
+        self._num_started += 1
         run = SessionRun(
             self.env,
             session,
@@ -167,8 +194,8 @@ class Simulation:
             slot=slot,
             submit=self._submit,
             wait_ns=self.waits.wait_ns,
+            ended=self._on_session,
         )
-        self.runs.append(run)
         if self.rules.enable_prefix_caching and isinstance(self.server, Replica):
             run.paths = SessionPaths(self.server.batcher.pool.tree, session, str(number))
         return run
@@ -182,7 +209,9 @@ class Simulation:
         self._inbox.append(flight)
 
     def _route(self, _: simpy.Event) -> None:
-        inbox, self._inbox = sorted(self._inbox, key=lambda flight: flight.key), []
+        inbox, self._inbox = self._inbox, []
+        if len(inbox) > 1:
+            inbox.sort(key=_key_of)
         for flight in inbox:
             if flight.call.input_tokens:
                 self.server.enqueue(self._sequence(flight))
@@ -229,11 +258,16 @@ class Simulation:
         self._done(flight, sequence)
 
     def _done(self, flight: Flight, sequence: Sequence | None) -> None:
-        self.requests.append((flight, sequence))
+        flight.sequence = sequence
+        self.num_done += 1
         if self._progress is not None:
-            self._progress(len(self.requests), self._num_calls, self.env.now_ns)
+            self._progress(self.num_done, self._num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
         self.env.trigger(flight.answered, self.env.now_ns, Phase.ARRIVE)
+
+
+def _key_of(flight: Flight) -> tuple[int, int]:
+    return flight.key
 
 
 def check_fits(
@@ -245,8 +279,12 @@ def check_fits(
     ------
     DoesNotFit
     """
-    name = f"request {session.id}/{call.id}"
     prompt = call.input_tokens
+    room = min(rules.max_model_len, rules.usable_blocks * rules.block_size)
+    is_plain = rules.enable_chunked_prefill and not rules.num_lookahead_tokens
+    if contiguous is None and is_plain and prompt + call.output_tokens < room:
+        return  # by far the most
+    name = f"request {session.id}/{call.id}"
     if prompt >= rules.max_model_len:
         raise DoesNotFit(
             f"{name}: a prompt of {prompt} tokens leaves no room for an answer within "
@@ -273,7 +311,9 @@ def check_fits(
         )
 
 
-def _repeated(sessions: tuple[Session, ...], num_runs: int) -> Iterator[tuple[Session, str]]:
+def _repeated(
+    sessions: tuple[Session, ...] | StoredSessions, num_runs: int
+) -> Iterator[tuple[Session, str]]:
     """Sessions in turn, again from the first when all have been; with the names of their runs."""
     for number in range(num_runs):
         session = sessions[number % len(sessions)]

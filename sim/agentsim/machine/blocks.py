@@ -89,12 +89,18 @@ class BlockPool:
         (int, int)
             Blocks found, and how many of them are free (and would be taken out of the free queue).
         """
-        hit = num_free = 0
-        for node, lo, hi in self._path(tip, max_blocks):
-            hit = max(hit, hi)
-            for extent, begin, end in _cover(node, lo, hi):
-                if not extent.refs:
-                    num_free += end - begin
+        node, end, hit, num_free = tip.node, max_blocks, 0, 0
+        size = self.block_size
+        while node.parent is not None:
+            first = node.start // size
+            if first < end and first < node.top:
+                hi = min(end, node.top)
+                hit = hit or hi
+                num_free += _num_free(node, first, hi)
+                end = first
+            elif first < end:
+                end = first
+            node = node.parent
         return hit, num_free
 
     def hold(self, table: BlockTable, num_blocks: int) -> None:
@@ -124,23 +130,27 @@ class BlockPool:
         while left:
             extent = self._queue.after
             node, hi = extent.node, extent.hi
-            extent.hi = max(extent.lo, hi - left)
-            left -= hi - extent.hi
-            if extent.hi == extent.lo:
+            gone = min(left, hi - extent.lo)
+            left -= gone
+            extent.hi = hi - gone
+            is_gone = extent.hi == extent.lo
+            if is_gone:
                 extent.unlink()
             if node is self._void:
-                evicted -= hi - extent.hi
+                evicted -= gone
                 continue
-            if extent.hi == extent.lo:
-                node.extents.remove(extent)
+            extents = node.extents
+            if is_gone:
+                extents.remove(extent)
             if hi == node.top:
-                node.top = max(
-                    (other.hi for other in node.extents), default=node.start // self.block_size
-                )
-                self.num_cached -= hi - node.top
-            if len(node.extents) < 2:
+                top = node.start // self.block_size
+                for other in extents:
+                    top = max(top, other.hi)
+                self.num_cached -= hi - top
+                node.top = top
+            if len(extents) < 2:
                 node.overlap = False
-                if not node.extents:
+                if not extents:
                     self.tree.prune(node)
         return evicted
 
@@ -150,6 +160,11 @@ class BlockPool:
             return
         assert table.tip is not None
         node: Node | None = table.tip.node
+        assert node is not None
+        if node.start // self.block_size <= table.cached:  # all in the last node
+            self._enter(table, node, table.cached, num_blocks)
+            table.cached = num_blocks
+            return
         parts: list[tuple[Node, int]] = []  # nodes of the new blocks, last first, and their ends
         end = num_blocks
         while end > table.cached:
@@ -271,6 +286,19 @@ class BlockPool:
         if hi > top:
             node.top = hi
             self.num_cached += hi - top
+
+
+def _num_free(node: Node, lo: int, hi: int) -> int:
+    """How many of the blocks ``[lo, hi)`` of a node, all cached, are free."""
+    num_free = 0
+    if node.overlap:
+        for extent, begin, end in _cover(node, lo, hi):
+            num_free += 0 if extent.refs else end - begin
+        return num_free
+    for extent in node.extents:
+        if not extent.refs:
+            num_free += max(0, min(hi, extent.hi) - max(lo, extent.lo))
+    return num_free
 
 
 def _cover(node: Node, lo: int, hi: int) -> Iterator[tuple[Extent, int, int]]:

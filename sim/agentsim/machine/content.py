@@ -243,11 +243,12 @@ class ContentTree:
 
 def _can_go_on(node: Node, position: int) -> bool:
     """Whether a node may end at `position` and go on otherwise: nobody needs the rest in place."""
-    return (
-        node.parent is not None
-        and not any(tip.owner is not None and tip.length > position for tip in node.tips)
-        and node.last_branch < position
-    )
+    if node.parent is None or node.last_branch >= position:
+        return False
+    for tip in node.tips:
+        if tip.length > position and tip.owner is not None:
+            return False
+    return True
 
 
 def _new_tip(node: Node, length: int) -> Tip:

@@ -18,10 +18,11 @@ from agentsim.engine.continuation import Continuation
 from agentsim.engine.delivery import Delivery
 from agentsim.engine.group import DecodeGroup
 from agentsim.engine.memory import Memory
+from agentsim.engine.queue import WaitingQueue
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
 from agentsim.errors import InvariantBroken
-from agentsim.policies.schedulers import WaitingQueue, make_policy
+from agentsim.policies.schedulers import make_policy
 
 
 class Batcher:

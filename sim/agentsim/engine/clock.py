@@ -31,7 +31,7 @@ class Clock(simpy.Environment):
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the start."""
-        return cast(int, self._now)
+        return int(self._now)
 
     def at(
         self, when_ns: int, phase: Phase, then: Callable[[simpy.Event], Any] | None = None
@@ -45,7 +45,7 @@ class Clock(simpy.Environment):
     def trigger(self, event: simpy.Event, when_ns: int, phase: Phase) -> simpy.Event:
         """Let an event happen at `when_ns` (not before now), in this phase."""
         event._ok, event._value = True, None
-        self.schedule(event, phase, when_ns - self._now)  # type: ignore[arg-type]
+        self.schedule(event, cast(Any, phase), when_ns - self._now)
         return event
 
     def go_to(self, when_ns: int) -> bool:

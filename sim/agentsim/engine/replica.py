@@ -8,6 +8,7 @@ each by itself. Both ways give the same columns, bit for bit.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Protocol
 
@@ -260,6 +261,6 @@ class Replica:
             start_ns = batcher.last_end_ns = int(ends_ns[-2])
         last = batcher.repeat(num_steps)
         last.start_ns, last.end_ns = start_ns, int(ends_ns[-1])
-        self._note(last, stride.num_waiting + sum(first < num_steps for first in stride.arrivals))
+        self._note(last, stride.num_waiting + bisect_left(stride.arrivals, num_steps))
         if not batcher.lag:
             self._take_in(last)

@@ -6,7 +6,6 @@ one is a class of this shape, registered under the entry point group ``agentsim.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -97,41 +96,6 @@ def make_policy(name: str) -> SchedulingPolicy:
             f"{', no '.join(lacking)}; a scheduler has {', '.join(_PARTS)}"
         )
     return policy
-
-
-class WaitingQueue:
-    """Requests that wait, in the order of a policy."""
-
-    def __init__(self, policy: SchedulingPolicy) -> None:
-        self._policy = policy
-        self._heap: list[tuple[Rank, Any]] = []
-        self._num_preempted = 0
-
-    def __len__(self) -> int:
-        return len(self._heap)
-
-    def push(self, request: Any) -> None:
-        """Add one that has arrived."""
-        heapq.heappush(self._heap, (self._policy.rank(request), request))
-
-    def push_back(self, request: Any) -> None:
-        """Add one that was preempted."""
-        self._num_preempted += 1
-        rank = self._policy.rank_back(request, self._num_preempted)
-        heapq.heappush(self._heap, (rank, request))
-
-    def peek(self) -> Any:
-        """The next one."""
-        return self._heap[0][1]
-
-    def pop(self) -> Any:
-        """Take out the next one."""
-        return heapq.heappop(self._heap)[1]
-
-    def remove(self, request: Any) -> None:
-        """Take out one that has ended while it waited (rare: work in the length of the queue)."""
-        self._heap = [entry for entry in self._heap if entry[1] is not request]
-        heapq.heapify(self._heap)
 
 
 SCHEDULERS: Registry[type[SchedulingPolicy]] = Registry(

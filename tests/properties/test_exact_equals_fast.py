@@ -14,10 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentsim.domain.trace import Call, Session
-from agentsim.engine import replica
-from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock
-from agentsim.engine.replica import Replica
 from agentsim.engine.rules import Rules
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
@@ -118,16 +115,6 @@ def served(
     return lambda **more: serve(made, rule, cost, acceptance=0.4, **options, **more)
 
 
-def begin_blindly(engine: Replica, num_stable: int) -> int:
-    """Begin a stride as if nobody ever came: it must then be cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Clock, "peek", lambda _: math.inf)
-        return _begin_stride(engine, num_stable)
-
-
-_begin_stride = Replica._begin_stride
-
-
 @example(longest=1 << 14, is_blind=True, **CAP_FALLS)
 @given(longest=st.sampled_from([1, 3, 1 << 14]), is_blind=st.booleans(), **MORE)
 @settings(max_examples=300)
@@ -143,11 +130,14 @@ def test_strides_of_any_length_change_nothing(
     without a look at the next event, so that strides are too long and cut."""
     run = served(made, rule, cost, **options)
     exact = run(exact=True)
+
+    def prepare(server: Any) -> None:
+        server.max_stride = longest
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replica, "MAX_STRIDE", longest)
-        if is_blind:
-            patch.setattr(Replica, "_begin_stride", begin_blindly)
-        fast = run()
+        if is_blind:  # as if nobody ever came: strides must then be cut
+            patch.setattr(Clock, "next_ns", math.inf)
+        fast = run(prepare=prepare)
     assert_equal(exact, fast)
 
 
@@ -160,8 +150,8 @@ def test_decoding_as_a_group_or_one_by_one_is_the_same(
 ) -> None:
     """A batcher that lets nobody join the decode group takes the same decisions."""
     run = served(made, rule, cost, **options)
-    grouped = run()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batcher, "_regroup", lambda self, batch: None)
-        alone = run(exact=True)
-    assert_equal(grouped, alone)
+
+    def keep_apart(server: Any) -> None:
+        server.batcher.may_group = False
+
+    assert_equal(run(), run(exact=True, prepare=keep_apart))

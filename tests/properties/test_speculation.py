@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentsim.domain.records import Run
-from agentsim.engine import replica
 from speculation.replays import METHODS, config, replay, trace
 
 ACCEPTANCE: list[dict[str, Any]] = [
@@ -54,7 +52,5 @@ def test_one_step_at_a_time_changes_nothing(
     made = config(method, num_drafts, engine=engine, agents=agents, **acceptance)
     load = trace(num_sessions=3, num_turns=3)
     exact = columns(replay(made, load, exact=True))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replica, "MAX_STRIDE", 3)
-        fast = columns(replay(made, load))
+    fast = columns(replay(made, load))
     assert exact == fast

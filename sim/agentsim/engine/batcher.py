@@ -51,9 +51,9 @@ class Batcher:
         self.last_end_ns = 0  # end of the last step whose output was taken in
         self._arrivals = 0
         self._max_active = rules.max_active
-        self._may_group = not rules.num_speculative_tokens
+        self.may_group = not rules.num_speculative_tokens
         # which steps evict is foreseen with the two-ended queue alone
-        self._may_stride = self._may_group and rules.two_ended_free_queue
+        self._may_stride = self.may_group and rules.two_ended_free_queue
         self._continuation = Continuation(self)
         self._admission = Admission(self)
         self._delivery = Delivery(self)
@@ -237,7 +237,7 @@ class Batcher:
 
     def _regroup(self, batch: Batch) -> None:
         """Let those of a batch that only decode from now on join the group."""
-        if not self._may_group:
+        if not self.may_group:
             return
         joined = False
         for item in batch.items:

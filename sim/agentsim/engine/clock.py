@@ -48,6 +48,11 @@ class Clock(simpy.Environment):
         self.schedule(event, cast(Any, phase), when_ns - self._now)
         return event
 
+    @property
+    def next_ns(self) -> float:
+        """When the next event happens; infinity if there is none."""
+        return float(self.peek())
+
     def go_to(self, when_ns: int) -> bool:
         """Go to `when_ns` (not before now) if nothing else happens until then, that instant
         included; whether it was done."""

@@ -80,6 +80,7 @@ class Replica:
         self._number = number
         self._exact = exact
         self._check = check
+        self.max_stride = MAX_STRIDE
         self._stride: Stride | None = None
         self._begins_at = -1
         self._ends_at = -1
@@ -224,8 +225,8 @@ class Replica:
         batcher, now_ns = self.batcher, self.env.now_ns
         shape = batcher.decode_shape()
         starts_ns = batcher.in_flight[0].end_ns if batcher.lag else now_ns
-        num_steps = min(num_stable, MAX_STRIDE)
-        ahead = self.env.peek() - starts_ns
+        num_steps = min(num_stable, self.max_stride)
+        ahead = self.env.next_ns - starts_ns
         shortest_ns = self.cost.step_ns(shape)
         if ahead < num_steps * shortest_ns:
             num_steps = min(num_steps, 2 + max(0, int(ahead)) // shortest_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -29,6 +30,9 @@ from agentsim.policies.acceptance import resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
 
 AGAIN = "sessions run again, with private content of their own, for more agents than sessions"
+
+#: thresholds of the cyclic garbage collector while a run goes on
+_RARELY = (200_000, 20, 50)
 
 Progress = Callable[[int, int, int], None]
 
@@ -125,7 +129,13 @@ class Simulation:
                 if self.rules.num_speculative_tokens:  # what it reads of the trace must be there
                     self._drafter(session, call, session.id)
         self._start_agents()
-        self.env.run()
+        # what a run makes goes by reference counts: looking for cycles often only costs time
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*_RARELY)
+        try:
+            self.env.run()
+        finally:
+            gc.set_threshold(*thresholds)
         self.server.steps.close()
 
     @property
@@ -253,6 +263,7 @@ class Simulation:
 
     def _answer(self, sequence: Sequence) -> None:
         flight: Flight = sequence.owner
+        sequence.owner = None
         if flight.run.paths is not None:
             flight.run.paths.close(flight.call.id)
         self._done(flight, sequence)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ _NAMES = tuple(STEP_COLUMNS)
 _INDEX = {name: i for i, name in enumerate(_NAMES)}
 _SHAPE_AT = _INDEX[BatchShape._fields[0]]
 assert _NAMES[_SHAPE_AT : _SHAPE_AT + len(BatchShape._fields)] == BatchShape._fields
-_CONTEXT, _WINDOW = _INDEX["decode_context"], _INDEX["window_decode_context"]
+_packed = Struct(f"{len(_NAMES)}q").pack
 
 
 class StepRecorder:
@@ -52,7 +53,7 @@ class StepRecorder:
 
     def _clear(self) -> None:
         self._num_pending = 0
-        self._rows = array("q")
+        self._rows = bytearray()
         self._counts = array("q")
         # of the strides: row, first step, growth of the two contexts, free blocks without content
         self._strides = array("q")
@@ -71,7 +72,7 @@ class StepRecorder:
         facts : tuple of int
             The columns behind those of the shape, in order: recomputed_tokens to preempted.
         """
-        self._rows.extend((self._replica, 0, start_ns, end_ns, *shape, *facts))
+        self._rows += _packed(self._replica, 0, start_ns, end_ns, *shape, *facts)
         self._counts.append(1)
         self._num_pending += 1
         if self._num_pending >= CHUNK_STEPS:
@@ -118,7 +119,7 @@ class StepRecorder:
         self._strides.extend((len(self._counts), begin, shape.num_seqs, window_growth, blank))
         self._ends.frombytes(ends_ns.tobytes())
         self._needs.extend(needs if len(needs) == num_steps else needs[:num_steps])
-        self._rows.extend((self._replica, 0, start_ns, 0, *shape, *facts))
+        self._rows += _packed(self._replica, 0, start_ns, 0, *shape, *facts)
         self._counts.append(num_steps)
         self._num_pending += num_steps
         for first in arrivals:

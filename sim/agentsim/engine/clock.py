@@ -7,13 +7,12 @@ event of the engine carries a `Phase`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Any, cast
 
 import simpy
 
 
-class Phase(IntEnum):
+class Phase:
     """Place of an event among those of the same nanosecond."""
 
     END = 10
@@ -34,7 +33,7 @@ class Clock(simpy.Environment):
         return int(self._now)
 
     def at(
-        self, when_ns: int, phase: Phase, then: Callable[[simpy.Event], Any] | None = None
+        self, when_ns: int, phase: int, then: Callable[[simpy.Event], Any] | None = None
     ) -> simpy.Event:
         """An event at `when_ns` (not before now), in this phase; `then` is called with it."""
         event = simpy.Event(self)
@@ -42,7 +41,7 @@ class Clock(simpy.Environment):
             event.callbacks.append(then)
         return self.trigger(event, when_ns, phase)
 
-    def trigger(self, event: simpy.Event, when_ns: int, phase: Phase) -> simpy.Event:
+    def trigger(self, event: simpy.Event, when_ns: int, phase: int) -> simpy.Event:
         """Let an event happen at `when_ns` (not before now), in this phase."""
         event._ok, event._value = True, None
         self.schedule(event, cast(Any, phase), when_ns - self._now)

@@ -111,33 +111,38 @@ class Replica:
 
     def _begin(self, _: simpy.Event) -> None:
         self._begins_at = -1
-        self._go_on()
+        self._go_on(self.env.now_ns)
 
     def _end(self, _: simpy.Event) -> None:
-        if self.env.now_ns == self._ends_at and self._take_in_ended():
-            self._go_on()
+        now_ns = self.env.now_ns
+        if now_ns == self._ends_at and self._take_in_ended(now_ns):
+            self._go_on(now_ns)
 
-    def _go_on(self) -> None:
+    def _go_on(self, now_ns: int) -> None:
         """Decide steps and take them in, until something else happens before they end."""
         while True:
-            over_ns = self._decide()
+            over_ns = self._decide(now_ns)
             if over_ns < 0:
                 return
             if not self.env.go_to(over_ns):
                 self._end_at(over_ns)
                 return
-            if not self._take_in_ended():
+            now_ns = over_ns
+            if not self._take_in_ended(now_ns):
                 return
 
-    def _decide(self) -> int:
+    def _decide(self, now_ns: int) -> int:
         """Decide the next steps; when the first of those in flight will have ended, or -1."""
         num_stable = 0 if self._exact else self.batcher.stable_steps()
-        over_ns = self._begin_stride(num_stable) if num_stable > 1 else self._begin_steps()
+        if num_stable > 1:
+            over_ns = self._begin_stride(num_stable, now_ns)
+        else:
+            over_ns = self._begin_steps(now_ns)
         if self._check:
             self.batcher.check()
         return over_ns
 
-    def _take_in_ended(self) -> bool:
+    def _take_in_ended(self, now_ns: int) -> bool:
         """Take in the output of what has ended now; whether to decide again in this instant."""
         self._ends_at = -1
         if self._stride is not None:
@@ -146,12 +151,12 @@ class Replica:
             self._take_in(self.batcher.in_flight[0])
         if not (self.batcher.in_flight or self.batcher.has_unfinished):
             return False
-        if self.env.peek() > self.env.now_ns:
+        if self.env.peek() > now_ns:
             return True
-        self._begin_at(self.env.now_ns)  # after what else happens now
+        self._begin_at(now_ns)  # after what else happens now
         return False
 
-    def _begin_steps(self) -> int:
+    def _begin_steps(self, now_ns: int) -> int:
         batcher = self.batcher
         in_flight = batcher.in_flight
         num_preempted = 0
@@ -159,10 +164,10 @@ class Replica:
             batch = batcher.schedule()
             for sequence in batch.preempted:
                 if sequence.lost_ns < 0:
-                    sequence.lost_ns = self.env.now_ns
+                    sequence.lost_ns = now_ns
             num_preempted += len(batch.preempted)
             if batch.shape.num_tokens:
-                self._launch(batch, num_preempted)
+                self._launch(batch, num_preempted, now_ns)
                 num_preempted = 0
                 continue
             in_flight.remove(batch)
@@ -171,16 +176,16 @@ class Replica:
                 break
             if not batch.preempted:
                 raise InvariantBroken(
-                    f"replica {self._number}, {self.env.now_ns} ns: nothing can be scheduled with "
+                    f"replica {self._number}, {now_ns} ns: nothing can be scheduled with "
                     f"{batcher.num_running} running, {len(batcher.waiting)} waiting and "
                     f"{batcher.pool.num_free} free blocks"
                 )
         return in_flight[0].end_ns if in_flight else -1
 
-    def _launch(self, batch: Batch, num_preempted: int) -> None:
+    def _launch(self, batch: Batch, num_preempted: int, now_ns: int) -> None:
         """Let the GPU run it after what is in flight."""
         batcher = self.batcher
-        start_ns = self.env.now_ns
+        start_ns = now_ns
         for other in batcher.in_flight:
             start_ns = max(start_ns, other.end_ns)  # of the batch itself it is still 0
         batch.start_ns = start_ns
@@ -220,9 +225,9 @@ class Replica:
         for sequence in batch.finished:
             self._finished(sequence)
 
-    def _begin_stride(self, num_stable: int) -> int:
+    def _begin_stride(self, num_stable: int, now_ns: int) -> int:
         """Decide many equal steps at once, no more than fit before the next event of anybody."""
-        batcher, now_ns = self.batcher, self.env.now_ns
+        batcher = self.batcher
         shape = batcher.decode_shape()
         starts_ns = batcher.in_flight[0].end_ns if batcher.lag else now_ns
         num_steps = min(num_stable, self.max_stride)

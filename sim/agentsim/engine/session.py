@@ -138,9 +138,9 @@ class SessionRun:
 
     def _close(self) -> None:
         self._num_open -= 1
-        self.finished_ns = self.env.now_ns
+        self.finished_ns = now_ns = self.env.now_ns
         if not self._num_open:
-            self.served_ns += self.env.now_ns - self._open_since
+            self.served_ns += now_ns - self._open_since
 
 
 def _is_chain(calls: tuple[Call, ...]) -> bool:

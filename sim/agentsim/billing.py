@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from agentsim.errors import ConfigError
 from agentsim.machine.catalog import gpus
 from agentsim.report.api_cost import Api, api_cost, find_api
 from agentsim.report.api_prices import AS_OF
-from agentsim.report.bill import CAVEAT, Bill, Quoted
+from agentsim.report.bill import CAVEAT, ApiCache, Bill, Quoted
 from agentsim.report.cost import HOURS_A_DAY, gpus_of, self_hosted
 from agentsim.report.energy import PowerModel, default_grid, energy_of, power_model
 from agentsim.report.gpu_prices import (
@@ -28,8 +28,8 @@ from agentsim.report.gpu_prices import (
     given_gpu_price,
     read_price_table,
 )
-from agentsim.report.metrics import FloatArray, IntArray, served
-from agentsim.workload.held import held_prefixes
+from agentsim.report.metrics import IntArray, PartsOf, replicas_of, served
+from agentsim.workload.held import HELD_COLUMNS, held_prefixes
 
 #: The API the case study compares with.
 DEFAULT_APIS = ("gpt-4o",)
@@ -130,34 +130,44 @@ def _number(option: str, text: str, of_what: str, *, below: float = math.inf) ->
     return value
 
 
-def bill_of(
-    run: Run, trace: Trace, terms: Terms, parts: Mapping[str, FloatArray] | None = None
-) -> Bill:
+def bill_of(run: Run, trace: Trace, terms: Terms, parts_of: PartsOf | None = None) -> Bill:
     """Money and energy of a run.
 
     Parameters
     ----------
     trace : Trace
         The trace as it was run: after `simulator.fit_trace`.
-    parts : mapping of str to ndarray of float64, or None
-        What `Roofline.parts` says of `run.steps`; None (a measured run): no energy.
+    parts_of : callable or None
+        `Roofline.parts` of the run's system; None (a measured run): no energy.
     """
-    replicas = max(len(set(run.steps["replica"].tolist())), 1)
-    num_gpus = gpus_of(run, replicas)
+    num_gpus = gpus_of(run, len(replicas_of(run)))
     hosted = None
     if terms.gpu_price is not None:
         hosted = self_hosted(run, num_gpus, terms.gpu_price, terms.idle_hours)
     energy = None
-    if parts is not None:
-        energy = energy_of(run, parts, num_gpus, terms.power, terms.grid)
-    apis = tuple(api_cost(run, api, _held(run, trace, api), hosted) for api in terms.apis)
+    if parts_of is not None:
+        energy = energy_of(run, parts_of, num_gpus, terms.power, terms.grid)
+    held = _held(run, trace, terms.apis)
+    apis = tuple(
+        api_cost(run, api, held[_kept(api.cache)] if api.cache else None, hosted)
+        for api in terms.apis
+    )
     return Bill(hosted, energy, apis, CAVEAT)
 
 
-def _held(run: Run, trace: Trace, api: Api) -> IntArray | None:
-    if api.cache is None:
-        return None
+def _kept(cache: ApiCache) -> tuple[int, bool]:
+    """What of a cache decides what it holds: its lifetime, and whether it keeps answers."""
+    return seconds_to_ns(cache.lifetime_s), cache.outputs
+
+
+def _held(run: Run, trace: Trace, apis: Sequence[Api]) -> dict[tuple[int, bool], IntArray]:
+    """What each kind of cache holds of the prompts that were served."""
+    kinds = dict.fromkeys(_kept(api.cache) for api in apis if api.cache is not None)
+    if not kinds:
+        return {}
     mask = served(run)
-    requests = {name: column[mask] for name, column in run.requests.items()}
-    lifetime_ns = seconds_to_ns(api.cache.lifetime_s)
-    return held_prefixes(trace, requests, lifetime_ns, with_outputs=api.cache.outputs)
+    requests = {name: run.requests[name][mask] for name in HELD_COLUMNS}
+    return {
+        (lifetime_ns, outputs): held_prefixes(trace, requests, lifetime_ns, with_outputs=outputs)
+        for lifetime_ns, outputs in kinds
+    }

@@ -8,6 +8,7 @@
     │   ├── ConfigError     config.toml: engine.max_num_seqs: expected an integer >= 1, got 0
     │   ├── UnknownName     unknown gpu 'h10'; did you mean 'h100'? Known: a100, h100, l4
     │   └── DoesNotFit      request s12/3 needs 9120 blocks and the pool has 8000: ...
+    ├── Interrupted         stopped by Ctrl-C: how far it was, what was written; exit code 130
     └── InvariantBroken     a bug of ours: what was broken, when and where; exit code 1
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class AgentSimError(Exception):
@@ -59,3 +61,22 @@ class UnknownName(UserError):
 
 class InvariantBroken(AgentSimError):
     """A law that must hold was broken: a bug of ours, exit code 1."""
+
+
+class Interrupted(AgentSimError):
+    """A run that was stopped before its end; exit code 130.
+
+    Parameters
+    ----------
+    calls_done, num_calls : int
+        Calls answered, of how many.
+    written : Path or None
+        Where they are, if they were to be written.
+    """
+
+    def __init__(self, calls_done: int, num_calls: int, written: Path | None = None) -> None:
+        where = "nothing was written" if written is None else f"they are in {written}"
+        super().__init__(f"interrupted after {calls_done:,} of {num_calls:,} calls; {where}")
+        self.calls_done = calls_done
+        self.num_calls = num_calls
+        self.written = written

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from agentsim.domain.config import Config, load_config, to_plain
-from agentsim.domain.records import REQUEST_COLUMNS, SESSION_COLUMNS, Columns, Run
+from agentsim.domain.records import Run
+from agentsim.domain.tally import EXACT_VALUES, ROUNDING
 from agentsim.domain.trace import Trace
+from agentsim.engine.ledger import Ledger
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
-from agentsim.errors import InvariantBroken, TraceError
+from agentsim.errors import Interrupted, TraceError
 from agentsim.machine.system import System, build_system
 from agentsim.policies.acceptance import assumption, resolve
+from agentsim.report.store import RunFolder
 from agentsim.workload.fit import fit_to_limit, share_heads
 
 #: speculative methods that write KV of their own: one slot for each draft is reserved (vLLM 0.32,
@@ -32,6 +35,8 @@ def simulate(
     progress: Callable[[int, int, int], None] | None = None,
     system: System | None = None,
     assumptions: Sequence[dict[str, Any]] = (),
+    out: Path | None = None,
+    force: bool = False,
 ) -> Run:
     """Run the sessions of a trace, closed loop, through a simulated vLLM on a simulated GPU.
 
@@ -51,6 +56,10 @@ def simulate(
         What `build_system(config)` gives, if it was made before.
     assumptions : sequence of dict
         Assumptions made before, put in front of the run's own.
+    out : Path or None
+        A directory, see `agentsim.report.store`, that the tables are written to as the run goes.
+    force : bool
+        Let it replace an earlier run.
 
     Returns
     -------
@@ -62,6 +71,10 @@ def simulate(
         If the trace holds no call.
     DoesNotFit
         If the model does not fit the GPU, or a call can never be served.
+    UserError
+        If `out` cannot be written.
+    Interrupted
+        In place of KeyboardInterrupt, when what was done until then is in `out`.
     """
     config = config or load_config()
     system = system or build_system(config, assumptions)
@@ -69,21 +82,52 @@ def simulate(
         raise TraceError("the trace holds no call")
     fitted = fit_trace(trace, config, system)
     rules = rules_of(system)
-    simulation = Simulation(
-        fitted,
-        config,
-        rules,
-        system.cost,
-        system.model.window,
-        contiguous=system.contiguous,
-        exact=exact,
-        check=check,
-        progress=progress,
-    )
-    simulation.run()
-    run = _write_down(simulation, config, system, fitted)
-    _check_complete(run, simulation)
-    return run
+    plain, assumed = to_plain(config), (*system.assumptions, *_drafts_assumed(config, rules))
+    num_calls = fitted.num_calls
+
+    def tell(calls_done: int, total_calls: int, now_ns: int) -> None:
+        nonlocal num_calls
+        num_calls = total_calls
+        if progress is not None:
+            progress(calls_done, total_calls, now_ns)
+
+    with ExitStack() as stack:
+        folder = None
+        if out is not None:
+            folder = stack.enter_context(RunFolder(out, plain, assumed, force=force))
+        ledger = Ledger(folder.writer if folder is not None else None)
+        simulation = Simulation(
+            fitted,
+            config,
+            rules,
+            system.cost,
+            system.model.window,
+            contiguous=system.contiguous,
+            exact=exact,
+            check=check,
+            progress=tell,
+            on_session=ledger.add_session,
+            on_steps=ledger.add_steps,
+        )
+        stopped = False
+        try:
+            simulation.run()
+        except KeyboardInterrupt:
+            stopped = True
+            simulation.server.steps.close()
+        ledger.gaps.add(*simulation.server.steps.gaps())
+        facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
+        if stopped:
+            facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": num_calls}
+        else:
+            ledger.check_complete(num_calls)
+        notes = {**fitted.notes, **simulation.waits.notes}
+        run = Run(**ledger.close(), config=plain, facts=facts, assumptions=assumed, notes=notes)
+        if folder is not None:
+            run = folder.finish(run)
+        if stopped:
+            raise Interrupted(ledger.num_calls, num_calls, out)
+        return run
 
 
 def fit_trace(trace: Trace, config: Config, system: System) -> Trace:
@@ -125,115 +169,30 @@ def rules_of(system: System) -> Rules:
     )
 
 
-def _write_down(simulation: Simulation, config: Config, system: System, trace: Trace) -> Run:
-    """The columns of a run that has ended."""
-    steps = simulation.server.steps
-    gaps, weights = steps.gaps()
-    rules, capacity, contiguous = simulation.rules, system.capacity, system.contiguous
-    usable_blocks, log = rules.usable_blocks, capacity.log_lines()
-    if contiguous is not None:
-        log = contiguous.log_lines()
-        usable_blocks = -(-contiguous.max_tokens // rules.block_size)
-    return Run(
-        requests=_request_columns(simulation),
-        steps=dict(steps.columns()),
-        sessions=_session_columns(simulation),
-        config=to_plain(config),
-        facts={
-            "gpu": system.gpu.name,
-            "model": system.model.name,
-            "num_gpu_blocks": usable_blocks + 1,
-            "usable_blocks": usable_blocks,
-            "block_size": rules.block_size,
-            "kv_log": list(log),
-            "itl_ns": gaps,
-            "itl_weight": weights,
-            "num_agents": config.agents.num_agents or len(trace),
-            "version": metadata.version("agentsim"),
-        },
-        assumptions=(*system.assumptions, *_drafts_assumed(config, rules)),
-        notes={**trace.notes, **simulation.waits.notes},
-    )
+def _facts(system: System, rules: Rules, num_agents: int, ledger: Ledger) -> dict[str, Any]:
+    """What was derived from the settings, and the gaps between tokens."""
+    usable_blocks, log = rules.usable_blocks, system.capacity.log_lines()
+    if system.contiguous is not None:
+        log = system.contiguous.log_lines()
+        usable_blocks = -(-system.contiguous.max_tokens // rules.block_size)
+    facts = {
+        "gpu": system.gpu.name,
+        "model": system.model.name,
+        "num_gpu_blocks": usable_blocks + 1,
+        "usable_blocks": usable_blocks,
+        "block_size": rules.block_size,
+        "kv_log": list(log),
+        "itl_ns": ledger.gaps.values,
+        "itl_weight": ledger.gaps.weights,
+        "num_agents": num_agents,
+        "version": metadata.version("agentsim"),
+    }
+    if ledger.gaps.is_rounded:
+        facts["itl_total_ns"] = ledger.gaps.total
+    if ledger.gaps.is_rounded or ledger.num_calls > EXACT_VALUES:
+        facts["quantile_error"] = ROUNDING
+    return facts
 
 
 def _drafts_assumed(config: Config, rules: Rules) -> list[dict[str, Any]]:
     return [assumption(resolve(config))] if rules.num_speculative_tokens else []
-
-
-def _request_columns(simulation: Simulation) -> Columns:
-    rows = []
-    for flight, sequence in sorted(simulation.requests, key=lambda pair: pair[0].key):
-        run, call = flight.run, flight.call
-        row: dict[str, Any] = dict.fromkeys(REQUEST_COLUMNS, 0)
-        row |= {
-            "session": run.name,
-            "agent": call.agent,
-            "call": call.id,
-            "slot": run.slot,
-            "status": "skipped",
-            "delay_ns": flight.delay_ns,
-            "submitted_ns": flight.submitted_ns,
-            "scheduled_ns": flight.submitted_ns,
-            "first_token_ns": -1,
-            "finished_ns": flight.submitted_ns,
-        }
-        if sequence is not None:
-            cut = call.output_tokens > sequence.num_output
-            row |= {
-                "status": "cut" if cut else "finished",
-                "scheduled_ns": sequence.scheduled_ns,
-                "first_token_ns": sequence.first_token_ns if call.output_tokens else -1,
-                "finished_ns": sequence.last_token_ns,
-                "prompt_tokens": sequence.num_prompt,
-                "cached_tokens": sequence.cached_tokens,
-                "output_tokens": min(call.output_tokens, sequence.outputs),
-                "preemptions": sequence.preemptions,
-                "recomputed_tokens": sequence.recomputed,
-                "recovering_ns": sequence.recovering_ns,
-                "drafted_tokens": sequence.drafted,
-                "accepted_tokens": sequence.accepted,
-                "verifications": sequence.verifications,
-            }
-        rows.append(row)
-    return _columns(rows, REQUEST_COLUMNS)
-
-
-def _session_columns(simulation: Simulation) -> Columns:
-    rows = [
-        {
-            "session": run.name,
-            "slot": run.slot,
-            "started_ns": run.started_ns,
-            "finished_ns": run.finished_ns,
-            "num_calls": len(run.flights),
-            "served_ns": run.served_ns,
-            "waited_ns": run.finished_ns - run.started_ns - run.served_ns,
-        }
-        for run in simulation.runs
-    ]
-    return _columns(rows, SESSION_COLUMNS)
-
-
-def _columns(rows: list[dict[str, Any]], names: dict[str, tuple[str, str]]) -> Columns:
-    return {
-        name: np.array(
-            [row[name] for row in rows], dtype=object if dtype == "str" else np.dtype(dtype)
-        )
-        for name, (dtype, _) in names.items()
-    }
-
-
-def _check_complete(run: Run, simulation: Simulation) -> None:
-    """Every call ended in exactly one state, and no token was lost."""
-    asked = sum(len(r.session.calls) for r in simulation.runs)
-    if len(simulation.requests) != asked:
-        raise InvariantBroken(f"{len(simulation.requests)} of {asked} calls were answered")
-    for _, sequence in simulation.requests:
-        if sequence is not None and sequence.outputs != sequence.num_output:
-            raise InvariantBroken(
-                f"a request made {sequence.outputs} of {sequence.num_output} tokens"
-            )
-    delivered = int(run.steps["new_tokens"].sum())
-    made = sum(s.outputs for _, s in simulation.requests if s is not None)
-    if delivered != made:
-        raise InvariantBroken(f"steps delivered {delivered} tokens, requests have {made}")

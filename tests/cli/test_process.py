@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 
@@ -29,7 +30,9 @@ def test_progress_shows_on_a_terminal_once_a_run_takes_long(
     monkeypatch.setattr(screen, "_PATIENCE_S", 0.0)
     with screen.Ticker("replay") as tick:
         tick(3, 93, 5_000_000_000)
-    assert "3/93" in terminal.getvalue()
+    shown = terminal.getvalue()
+    assert re.search(r"replay: 3 of 93 calls, \d+/s, 5 s simulated, ", shown)
+    assert "left" in shown
 
 
 @pytest.mark.parametrize(("patience_s", "stream"), [(60.0, Terminal), (0.0, io.StringIO)])
@@ -60,6 +63,14 @@ def test_help_imports_nothing_heavy() -> None:
     )
     heavy = {"numpy", "pandas", "pyarrow", "matplotlib", "rich", "simpy", "msgspec"}
     assert not heavy & set(ran.stdout.split())
+
+
+def test_a_small_run_imports_nothing_that_only_files_need(trace: str) -> None:
+    code = "import sys; from agentsim.cli import main\ntry: main()\nfinally: print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "replay", trace], capture_output=True, text=True, check=True
+    )
+    assert not {"pyarrow", "pandas", "matplotlib"} & set(ran.stdout.split())
 
 
 def test_user_errors_of_the_real_process_have_no_traceback() -> None:

@@ -6,7 +6,7 @@ same nanosecond.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ from agentsim.domain.batch import BatchShape
 from agentsim.domain.config import AgentsConfig, Config
 from agentsim.domain.records import Columns
 from agentsim.domain.speculation import SpeculationConfig
+from agentsim.domain.table import Table
 from agentsim.domain.trace import Session, Trace
+from agentsim.engine.ledger import Ledger
 from agentsim.engine.replica import StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
-from agentsim.simulator import _request_columns, _session_columns
 
 IntArray = npt.NDArray[np.int64]
 
@@ -78,9 +79,9 @@ class Served:
         ``ns``: the gaps between tokens; ``weight``: how many saw each.
     """
 
-    requests: Columns
-    steps: Columns
-    sessions: Columns
+    requests: Table
+    steps: Table
+    sessions: Table
     gaps: Columns
     simulation: Simulation
 
@@ -117,10 +118,16 @@ def serve(
     seed: int = 0,
     window: int | None = None,
     exact: bool = False,
+    check: bool = True,
     acceptance: float = 0.0,
+    prepare: Callable[[Any], None] = lambda server: None,
     **agents: Any,
 ) -> Served:
-    """Run sessions; `agents` are fields of `AgentsConfig`. Every law is checked at every step."""
+    """Run sessions; `agents` are fields of `AgentsConfig`. `check`: every law at every step.
+
+    `prepare` may change the server before anything arrives.
+    """
+    ledger = Ledger()
     simulation = Simulation(
         Trace(sessions),
         Config(
@@ -132,14 +139,14 @@ def serve(
         cost or LinearCost(),
         window,
         exact=exact,
-        check=True,
+        check=check,
+        on_session=ledger.add_session,
+        on_steps=ledger.add_steps,
     )
     simulation.run()
-    gaps, weights = simulation.server.steps.gaps()
+    ledger.gaps.add(*simulation.server.steps.gaps())
     return Served(
-        requests=_request_columns(simulation),
-        steps=dict(simulation.server.steps.columns()),
-        sessions=_session_columns(simulation),
-        gaps={"ns": gaps, "weight": weights},
+        **ledger.close(),
+        gaps={"ns": ledger.gaps.values, "weight": ledger.gaps.weights},
         simulation=simulation,
     )

@@ -58,7 +58,8 @@ def test_draws_depend_on_seed_and_call_alone() -> None:
     beside = serve([*chain(5), other], cost=COST, tool_time="exponential", seed=1)
     reseeded = serve(chain(5), cost=COST, tool_time="exponential", seed=2)
     waits = alone.requests["delay_ns"].tolist()
-    assert beside.requests["delay_ns"].tolist()[:5] == waits
+    assert beside.requests["session"].tolist()[-5:] == alone.requests["session"].tolist()
+    assert beside.requests["delay_ns"].tolist()[-5:] == waits
     assert reseeded.requests["delay_ns"].tolist() != waits
 
 

@@ -28,7 +28,7 @@ def made_bill() -> Bill:
     hosted = self_hosted(made, 2, price, quoted(16))
     model = PowerModel(quoted(100), quoted(300), quoted(1), quoted(0.5))
     parts = {name: np.zeros(7) for name in ("compute_s", "memory_s")}
-    used = energy_of(made, parts, 1, model, quoted(500))
+    used = energy_of(made, lambda _: parts, 1, model, quoted(500))
     api = api_cost(made, find_api("gpt-4o"), np.zeros(2, np.int64), hosted)
     return Bill(hosted, used, (api,), CAVEAT)
 

@@ -24,7 +24,7 @@ GRID = quoted(500.0)
 
 def energy(made: Run, compute: list[float], memory: list[float], num_gpus: int = 1) -> Energy:
     parts = {"compute_s": np.array(compute), "memory_s": np.array(memory)}
-    return energy_of(made, parts, num_gpus, MODEL, GRID)
+    return energy_of(made, lambda _: parts, num_gpus, MODEL, GRID)
 
 
 def ten_seconds(*steps: dict[str, object]) -> Run:

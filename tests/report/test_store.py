@@ -102,7 +102,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not the head of a run"):
         read_run(tmp_path)
     (tmp_path / "run.json").write_text('{"run_version": 99}')
-    with pytest.raises(UserError, match="run version 99, this agentsim reads 1"):
+    with pytest.raises(UserError, match="run version 99, this agentsim reads 2"):
         read_run(tmp_path)
 
 

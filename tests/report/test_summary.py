@@ -7,6 +7,8 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from agentsim.domain.records import Columns
+from agentsim.report.metrics import FloatArray
 from agentsim.report.summary import summarize
 from report.runs import request, run, session, step, two_turns
 
@@ -116,7 +118,9 @@ def test_an_empty_run_has_figures_without_values() -> None:
 
 
 def test_step_times_are_divided_as_the_cost_model_says() -> None:
-    made = two_turns()
-    lasts = (made.steps["end_ns"] - made.steps["start_ns"]) / 1e9
-    gpu = summarize(made, {"prefill_s": lasts / 2, "decode_s": lasts / 4}).gpu
+    def halves(steps: Columns) -> dict[str, FloatArray]:
+        lasts = (steps["end_ns"] - steps["start_ns"]) / 1e9
+        return {"prefill_s": lasts / 2, "decode_s": lasts / 4}
+
+    gpu = summarize(two_turns(), halves).gpu
     assert (gpu.prefill_s, gpu.decode_s, gpu.overhead_s) == (13 / 2, 13 / 4, 13 / 4)

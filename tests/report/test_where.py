@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsim.domain.records import STEP_COLUMNS, Run
-from agentsim.report.where import Cover, agent_time, divide_steps, gpu_time
+from agentsim.report.cover import Cover
+from agentsim.report.where import agent_time, divide_steps, gpu_time
 from report.runs import S, columns, request, run, session, step, two_turns
 
 
@@ -103,8 +104,8 @@ def test_a_session_with_two_calls_at_once_divides_that_time_evenly() -> None:
 
 
 def test_recovering_from_a_preemption_is_taken_out_of_decode() -> None:
-    made = run([request("s", "a", (0, 0, 1, 9))], [step(0, 9)], [session("s", 0, 9)])
-    made.requests["recovering_ns"] = np.array([3 * S])
+    call = request("s", "a", (0, 0, 1, 9), recovering_ns=3 * S)
+    made = run([call], [step(0, 9)], [session("s", 0, 9)])
     spent = seconds(agent_time(made))
     assert (spent["prefill"], spent["decode"], spent["recomputation"]) == (1.0, 5.0, 3.0)
 
@@ -162,7 +163,7 @@ def test_the_parts_of_the_gpus_time_add_up_to_the_runtime_exactly(made: Run) -> 
 def test_any_attribution_of_step_times_adds_up_exactly(made: Run, scale: int) -> None:
     lasts = (made.steps["end_ns"] - made.steps["start_ns"]) / S
     parts = {name: lasts * scale / 7 for name in ("prefill_s", "decode_s")}
-    spent = gpu_time(made, parts)
+    spent = gpu_time(made, lambda _: parts)
     assert sum(spent.values()) == made.makespan_ns
     assert min(spent.values()) >= 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,23 +124,97 @@ def test_without_a_lifetime_it_is_the_reuse_of_the_trace(trace: Trace, outputs: 
     assert found.tolist() == reused_prefixes(trace, with_outputs=outputs)
 
 
-@given(traces(), st.lists(st.integers(0, 8), min_size=25, max_size=25), st.integers(0, 12))
-def test_it_is_what_a_token_by_token_cache_holds(
-    trace: Trace, gaps: list[int], lifetime_s: int
-) -> None:
-    rows, now = [], 0
-    for (session, call, *_), gap in zip(spelled_out(trace), gaps, strict=False):
-        rows.append((session, call.id, now, now + 1, now + 1))
-        now += 1 + gap
-    found = held_prefixes(trace, columns(*rows), lifetime_s * S)
+Row = tuple[str, str, int, int, int]
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Trace, list[Row]]:
+    """A trace, and times on a coarse grid for some calls of its sessions, some run twice.
+
+    A call is sent when those it goes on from are answered, or anytime; without output it has no
+    first token.
+    """
+    trace = draw(traces())
+    rows: list[Row] = []
+    for session in trace:
+        for name in (session.id, f"{session.id}#2")[: draw(st.integers(1, 2))]:
+            now = draw(st.integers(0, 10))
+            for call in session.calls:
+                sent = draw(st.just(now) | st.integers(0, 30))
+                first = sent + draw(st.integers(0, 2))
+                now = first + draw(st.integers(0, 3))
+                if draw(st.integers(0, 4)):
+                    rows.append((name, call.id, sent, first if draw(st.booleans()) else -1, now))
+                now += draw(st.integers(0, 6))
+    return trace, draw(st.permutations(rows))
+
+
+def _token_by_token(trace: Trace, rows: list[Row], lifetime: int, with_outputs: bool) -> list[int]:
+    """What is held of each prompt by a table of when each prefix was used last."""
+    of_runs = [
+        msgspec.structs.replace(trace.find(name.partition("#")[0]), id=name)
+        for name in dict.fromkeys(row[0] for row in rows)
+    ]
+    paths = {
+        (name, call.id): (call.adapter or "", prompt, prompt + output)
+        for name, call, prompt, output in spelled_out(Trace(of_runs))
+    }
+    events: list[tuple[int, int, int]] = []
+    for at, (*_, sent, first, finished) in enumerate(rows):
+        events += [(sent, 2, at), (finished if first < 0 else first, 1, at)]
+        events += [(finished, 0, at)] * with_outputs
     used: dict[tuple[Any, ...], int] = {}
-    for (_, call, prompt, _), row, tokens in zip(spelled_out(trace), rows, found, strict=True):
-        sent, kept = row[2], row[3]
-        prefixes = [(call.adapter or "", *prompt[: n + 1]) for n in range(len(prompt))]
-        alive = [sent - used.get(p, -FOREVER) < lifetime_s for p in prefixes]
-        expected = alive.index(False) if False in alive else len(alive)
-        assert tokens == expected
-        used |= dict.fromkeys(prefixes, kept)
+    found = [0] * len(rows)
+    for now, what, at in sorted(events):
+        adapter, prompt, with_answer = paths[rows[at][:2]]
+        path = prompt if what else with_answer
+        prefixes = [(adapter, *path[: end + 1]) for end in range(len(path))]
+        if what == 2:
+            alive = [now - used.get(prefix, -FOREVER) < lifetime for prefix in prefixes]
+            found[at] = alive.index(False) if False in alive else len(alive)
+            prefixes = prefixes[: found[at]]
+        used |= dict.fromkeys(prefixes, now)
+    return found
+
+
+@given(runs(), st.integers(0, 12), st.booleans(), st.booleans())
+def test_it_is_what_a_token_by_token_cache_holds(
+    run: tuple[Trace, list[Row]], lifetime_s: int, outputs: bool, forgetful: bool
+) -> None:
+    """Also if it forgets what is old at every step."""
+    trace, rows = run
+    with pytest.MonkeyPatch.context() as patch:
+        if forgetful:
+            patch.setattr("agentsim.workload.prefix_tree._FEW_SPANS", 0)
+            patch.setattr("agentsim.workload.held._EVENTS", 1)
+        made = columns(*rows) if rows else columns(("", "", 0, 0, 0))
+        made["first_token_ns"] = np.maximum(made["first_token_ns"], -1)
+        if not rows:
+            made = {name: column[:0] for name, column in made.items()}
+        found = held_prefixes(trace, made, lifetime_s * S, with_outputs=outputs)
+    assert found.tolist() == _token_by_token(trace, rows, lifetime_s, outputs)
+
+
+def test_a_chain_in_reverse_order_of_rows_is_the_same_chain() -> None:
+    """A call's place does not depend on which row is read first."""
+    rows = [("s", name, 5.0 * n, 5.0 * n + 1, 5.0 * n + 2) for n, name in enumerate("abc")]
+    assert held_prefixes(CHAIN, columns(*rows[::-1]), FOREVER).tolist() == [1200, 1000, 0]
+
+
+class Read(Trace):
+    """A trace that counts which sessions were asked for."""
+
+    def find(self, session_id: str) -> Session:
+        found = super().find(session_id)
+        self.asked = [*getattr(self, "asked", ()), session_id]
+        return found
+
+
+def test_a_session_is_read_once_a_run() -> None:
+    trace = Read(CHAIN.sessions)
+    rows = [(run, name, 0.0, 1.0, 2.0) for run in ("s", "s#2") for name in "abc"]
+    held_prefixes(trace, columns(*rows), FOREVER)
+    assert trace.asked == ["s", "s"]
 
 
 @given(traces(), st.integers(0, 30), st.integers(0, 30))

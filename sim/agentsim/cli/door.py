@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from agentsim.errors import InvariantBroken, UnknownName, UserError
+from agentsim.errors import Interrupted, InvariantBroken, UnknownName, UserError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -76,6 +76,8 @@ class Door(click.Group):
             _fail(_usage_line(error), USAGE)
         except click.ClickException as error:
             _fail(error.format_message(), USAGE)
+        except Interrupted as error:
+            _fail(str(error), INTERRUPTED)
         except (click.Abort, KeyboardInterrupt):
             _fail("interrupted; nothing was written", INTERRUPTED)
         except InvariantBroken as error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentsim.cli.prices import price_options
-from agentsim.errors import ConfigError
+from agentsim.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agentsim.domain.config import Config
     from agentsim.domain.records import Run
     from agentsim.report.figures import Summary
@@ -110,22 +113,43 @@ def replay_command(
     terms = read_terms(system.gpu, **prices)
     sessions = read_trace(trace, format=trace_format)
     with Ticker("replay") as tick:
-        run = simulate(sessions, config, exact=exact, check=check, progress=tick, system=system)
-    if spec_baseline is None:
-        spec_baseline = is_cheap(run)
-    if spec_baseline:
-        run = compare(sessions, config, run, system, exact=exact)
-    parts = system.cost.parts(run.steps)
-    bill = bill_of(run, fit_trace(sessions, config, system), terms, parts)
-    summary = summarize(run, parts, bill)
-    text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
-    if explain:
-        text += f"\n{prefill_text(run)}"
-    if figure is not None:
-        plot_prefill(run, figure)
-    if target is not None:
-        write_run(run, target, force=force)
+        run = simulate(
+            sessions,
+            config,
+            exact=exact,
+            check=check,
+            progress=tick,
+            system=system,
+            out=target,
+            force=force,
+        )
+    with _written(run, target):
+        tick.heed()
+        if spec_baseline is None:
+            spec_baseline = is_cheap(run)
+        if spec_baseline:
+            run = compare(sessions, config, run, system, exact=exact)
+            if target is not None:
+                write_run(run, target)
+        parts_of = system.cost.parts
+        bill = bill_of(run, fit_trace(sessions, config, system), terms, parts_of)
+        summary = summarize(run, parts_of, bill)
+        text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
+        if explain:
+            text += f"\n{prefill_text(run)}"
+        if figure is not None:
+            plot_prefill(run, figure)
     emit(text)
+
+
+@contextmanager
+def _written(run: Run, target: Path | None) -> Iterator[None]:
+    """Whoever stops what follows the run is told that it was written."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        num_calls = run.requests.num_rows
+        raise Interrupted(num_calls, num_calls, target) from None
 
 
 def _configure(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from agentsim.domain.units import NS_PER_S
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 #: Exit code of a program that a closed pipe ends, as shells count it (128 + SIGPIPE).
 _PIPE_CLOSED = 141
 #: A run shorter than this shows no progress.
-_PATIENCE_S = 1.0
+_PATIENCE_S = 2.0
 #: Least time between two updates of the progress line.
 _BEAT_S = 0.1
 
@@ -56,6 +60,9 @@ def is_ascii() -> bool:
 class Ticker:
     """Progress on stderr, for terminals only, once a run takes longer than a moment.
 
+    While it is entered, Ctrl-C takes effect where a call has just been answered, so that what was
+    done until then is whole; a second one takes effect at once.
+
     Examples
     --------
     >>> with Ticker("replay") as tick:
@@ -66,10 +73,15 @@ class Ticker:
         self._what = what
         self._shown: Progress | None = None
         self._task: TaskID | None = None
-        self._next_s = time.monotonic() + _PATIENCE_S
+        self._begin_s = time.monotonic()
+        self._next_s = self._begin_s + _PATIENCE_S
         self._silent = not sys.stderr.isatty()
+        self._is_stopped = False
+        self._on_signal: Any = None
 
     def __enter__(self) -> Ticker:
+        if threading.current_thread() is threading.main_thread():
+            self._on_signal = signal.signal(signal.SIGINT, self._stop)
         return self
 
     def __exit__(
@@ -78,34 +90,47 @@ class Ticker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._on_signal is not None:
+            signal.signal(signal.SIGINT, self._on_signal)
         if self._shown is not None:
             self._shown.stop()
 
+    def _stop(self, *_: object) -> None:
+        self.heed()
+        self._is_stopped = True
+
+    def heed(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self._is_stopped:
+            raise KeyboardInterrupt
+
     def __call__(self, done_calls: int, total_calls: int, now_ns: int) -> None:
         """Say how far a run is: calls answered, of how many, and the simulated time."""
-        if self._silent or time.monotonic() < self._next_s:
+        self.heed()
+        now_s = time.monotonic()
+        if self._silent or now_s < self._next_s:
             return
-        self._next_s = time.monotonic() + _BEAT_S
+        self._next_s = now_s + _BEAT_S
+        rate = done_calls / max(now_s - self._begin_s, _BEAT_S)
+        calls = f"{done_calls:,} of {total_calls:,} calls, {rate:,.0f}/s"
+        text = f"{self._what}: {calls}, {now_ns / NS_PER_S:,.0f} s simulated,"
         if self._shown is None:
-            self._start(total_calls)
+            self._start(text, total_calls)
         assert self._shown is not None
         assert self._task is not None
-        simulated = f"{now_ns / 1e9:,.0f} s simulated"
-        self._shown.update(self._task, completed=done_calls, total=total_calls, at=simulated)
+        self._shown.update(self._task, completed=done_calls, description=text)
 
-    def _start(self, total_calls: int) -> None:
+    def _start(self, text: str, total_calls: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Shown
+        from rich.progress import TextColumn, TimeRemainingColumn
 
         self._shown = Shown(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("calls, {task.fields[at]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._shown.add_task(self._what, total=total_calls, at="")
+        self._task = self._shown.add_task(text, total=total_calls)
         self._shown.start()

@@ -1,16 +1,18 @@
 """What a run did: columns of requests, steps and sessions. The only thing a report reads.
 
 Simulated and measured runs are written in the same columns, so one definition of each metric
-serves both.
+serves both. Tables may be longer than memory: go over their chunks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
+
+from agentsim.domain.table import Table
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -79,37 +81,66 @@ SESSION_COLUMNS: dict[str, tuple[str, str]] = {
 }
 
 
+def dtypes(columns: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Names and types of the columns of a table."""
+    return {name: dtype for name, (dtype, _) in columns.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One simulated (or measured) run.
 
     Attributes
     ----------
-    requests, steps, sessions : dict of str to ndarray
-        Columns as `REQUEST_COLUMNS`, `STEP_COLUMNS`, `SESSION_COLUMNS` name them. `steps` may be
-        empty for a measured run.
+    requests, steps, sessions : Table
+        Columns as `REQUEST_COLUMNS`, `STEP_COLUMNS`, `SESSION_COLUMNS` name them; a dict of
+        columns is made into a table. A chunk of requests holds all requests of the sessions in the
+        chunk of sessions with the same number. Steps of a replica are in the order of time.
+        `steps` may be empty for a measured run.
     config : dict
         The whole configuration of the run, plain data.
     facts : dict
         What was derived: KV capacity (``num_gpu_blocks``, ``block_size``, ``kv_log`` lines, ...),
-        totals, versions.
+        totals, versions. ``interrupted`` (``calls_done``, ``calls``) of a run that was stopped.
     assumptions : tuple of dict
         One for each assumption: ``name``, ``value``, ``kind`` (measured, fitted, datasheet,
         assumed), ``source``.
     notes : dict of str to int
         Repairs and losses, each with a count (calls skipped, prompts truncated ...).
+    makespan_ns : int
+        From the start of the run to the last answer.
     """
 
-    requests: Columns
-    steps: Columns
-    sessions: Columns
+    requests: Table
+    steps: Table
+    sessions: Table
     config: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[dict[str, Any], ...] = ()
     notes: dict[str, int] = field(default_factory=dict)
+    makespan_ns: int = field(init=False, repr=False)
 
-    @property
-    def makespan_ns(self) -> int:
-        """From the start of the run to the last answer."""
-        ends = self.sessions["finished_ns"] if len(self.sessions["finished_ns"]) else np.zeros(1)
-        return int(ends.max())
+    def __post_init__(self) -> None:
+        for name in ("requests", "steps", "sessions"):
+            table = getattr(self, name)
+            if not isinstance(table, Table):
+                object.__setattr__(self, name, Table.of(table))
+        ends = (chunk["finished_ns"] for chunk in self.sessions.chunks("finished_ns"))
+        latest = max((int(end.max()) for end in ends if len(end)), default=0)
+        object.__setattr__(self, "makespan_ns", latest)
+
+    def by_session(
+        self, *names: str, where: Mapping[str, Collection[str]] | None = None
+    ) -> Iterator[tuple[Columns, Columns]]:
+        """Sessions, all columns, and these columns of the requests of the same sessions.
+
+        Parameters
+        ----------
+        *names, where
+            Of requests, as in `Table.chunks`.
+        """
+        if self.sessions.num_chunks != self.requests.num_chunks:  # divided by somebody else
+            yield self.sessions.columns(), self.requests.columns(*names, where=where)
+            return
+        requests = self.requests.chunks(*names, where=where)
+        yield from zip(self.sessions.chunks(), requests, strict=True)

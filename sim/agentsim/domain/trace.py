@@ -8,13 +8,14 @@ values, the engine runs them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 
-class Tool(msgspec.Struct, frozen=True, gc=False):
+class Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A tool run that a call asked for."""
 
     name: str
@@ -22,7 +23,7 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     result_tokens: int | None = None
 
 
-class Measured(msgspec.Struct, frozen=True, gc=False):
+class Measured(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the recording system did; shown beside the simulated, never an input."""
 
     ttft_ns: int | None = None
@@ -31,7 +32,7 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
     cached_tokens: int | None = None
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One LLM request of a session.
 
     Attributes
@@ -85,7 +86,7 @@ class Call(msgspec.Struct, frozen=True):
     extra: dict[str, Any] | None = None
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One agent's life: calls, each after the calls it names. A call comes after those it names."""
 
     id: str
@@ -108,15 +109,39 @@ class Header(msgspec.Struct, frozen=True):
     extra: dict[str, Any] | None = None
 
 
+class StoredSessions(Sequence[Session]):
+    """The sessions of a trace, ordered by (start, id), that are not all in memory.
+
+    Each look at a session makes it anew.
+    """
+
+    @property
+    @abstractmethod
+    def num_calls(self) -> int:
+        """Calls in all sessions."""
+
+    @abstractmethod
+    def find(self, session_id: str) -> Session:
+        """The session of this id.
+
+        Raises
+        ------
+        KeyError
+        """
+
+
 class Trace:
     """A trace read: its header, its sessions ordered by (start, id), and what the reader assumed.
 
     Attributes
     ----------
     header : Header
-    sessions : tuple of Session
+    sessions : tuple of Session, or StoredSessions
+        In memory, or kept elsewhere because they are many.
     notes : dict of str to int
         Each assumption or repair the reader made, with how many calls it touched.
+    num_calls : int
+        Calls in all sessions.
     """
 
     def __init__(
@@ -126,8 +151,14 @@ class Trace:
         notes: dict[str, int] | None = None,
     ) -> None:
         self.header = header or Header()
-        self.sessions = tuple(sorted(sessions, key=lambda s: (s.at_ns, s.id)))
         self.notes = dict(notes or {})
+        self.sessions: tuple[Session, ...] | StoredSessions
+        if isinstance(sessions, StoredSessions):
+            self.sessions = sessions
+            self.num_calls = sessions.num_calls
+        else:
+            self.sessions = tuple(sorted(sessions, key=lambda s: (s.at_ns, s.id)))
+            self.num_calls = sum(len(session.calls) for session in self.sessions)
         self._places: dict[str, int] | None = None
 
     def __iter__(self) -> Iterator[Session]:
@@ -143,11 +174,8 @@ class Trace:
         ------
         KeyError
         """
+        if isinstance(self.sessions, StoredSessions):
+            return self.sessions.find(session_id)
         if self._places is None:
             self._places = {session.id: place for place, session in enumerate(self.sessions)}
         return self.sessions[self._places[session_id]]
-
-    @property
-    def num_calls(self) -> int:
-        """Calls in all sessions."""
-        return sum(len(s.calls) for s in self.sessions)

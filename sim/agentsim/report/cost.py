@@ -6,7 +6,7 @@ from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
 from agentsim.report.bill import Day, Quoted, SelfHosted
 from agentsim.report.gpu_prices import GpuPrice
-from agentsim.report.metrics import served
+from agentsim.report.metrics import served_total
 
 HOURS_A_DAY = 24
 _S_PER_HOUR = 3600
@@ -28,9 +28,9 @@ def self_hosted(run: Run, num_gpus: int, price: GpuPrice, idle_hours: Quoted) ->
         the run is repeated.
     """
     hours = run.makespan_ns / NS_PER_S / _S_PER_HOUR
-    mask, sessions = served(run), len(run.sessions["session"])
-    output = int(run.requests["output_tokens"][mask].sum())
-    tokens = output + int(run.requests["prompt_tokens"][mask].sum())
+    sessions = run.sessions.num_rows
+    output = served_total(run, "output_tokens")
+    tokens = output + served_total(run, "prompt_tokens")
     an_hour = num_gpus * price.on_demand.value
     usd = an_hour * hours
     return SelfHosted(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -19,7 +18,7 @@ from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
 from agentsim.report.bill import Energy, Quoted
 from agentsim.report.cost import share
-from agentsim.report.metrics import FloatArray
+from agentsim.report.metrics import FloatArray, PartsOf, replicas_of
 
 _J_PER_WH = 3600.0
 _WH_PER_KWH = 1000.0
@@ -79,7 +78,7 @@ def default_grid() -> Quoted:
 
 def energy_of(
     run: Run,
-    parts: Mapping[str, FloatArray],
+    parts_of: PartsOf,
     num_gpus: int,
     model: PowerModel,
     grid: Quoted,
@@ -88,26 +87,28 @@ def energy_of(
 
     Parameters
     ----------
-    parts : mapping of str to ndarray of float64
-        ``compute_s`` and ``memory_s`` of each step of `run.steps`.
+    parts_of : callable
+        From columns of steps to ``compute_s`` and ``memory_s`` of each.
     num_gpus : int
         Of all replicas; the GPUs of one replica work alike.
     """
-    end = run.makespan_ns
-    starts = np.minimum(run.steps["start_ns"], end)
-    lasts = (np.minimum(run.steps["end_ns"], end) - starts) / NS_PER_S
-    whole = np.maximum(run.steps["end_ns"] - run.steps["start_ns"], 1) / NS_PER_S
-    shares = [np.minimum(parts[name] / whole, 1.0) for name in ("compute_s", "memory_s")]
-    replicas = max(len(np.unique(run.steps["replica"])), 1)
+    end, busy_ns, busy_j = run.makespan_ns, 0, 0.0
+    for steps in run.steps.chunks():
+        parts = parts_of(steps)
+        lasts = np.minimum(steps["end_ns"], end) - np.minimum(steps["start_ns"], end)
+        whole_s = np.maximum(steps["end_ns"] - steps["start_ns"], 1) / NS_PER_S
+        shares = [np.minimum(parts[name] / whole_s, 1.0) for name in ("compute_s", "memory_s")]
+        busy_ns += int(lasts.sum())
+        busy_j += float((model.step_w(*shares) * lasts).sum()) / NS_PER_S
+    replicas = len(replicas_of(run))
     seconds = end / NS_PER_S
-    idle_s = replicas * seconds - float(lasts.sum())
-    busy_j = float((model.step_w(*shares) * lasts).sum())
+    idle_s = (replicas * end - busy_ns) / NS_PER_S
     joules = num_gpus / replicas * (busy_j + idle_s * model.idle_w.value)
     wh = joules / _J_PER_WH
     return Energy(
         kwh=wh / _WH_PER_KWH,
         mean_w=share(joules, num_gpus * seconds),
-        wh_per_session=share(wh, len(run.sessions["session"])),
+        wh_per_session=share(wh, run.sessions.num_rows),
         co2_g=wh / _WH_PER_KWH * grid.value,
         idle_w=model.idle_w,
         tdp_w=model.tdp_w,

@@ -1,8 +1,10 @@
-"""One definition of each metric, on the columns of a `Run`; simulated and measured alike.
+"""One definition of each metric, on the tables of a `Run`; simulated and measured alike.
 
 Start at the table `METRICS`. A metric is a function of a run that gives a `Sample`: values, each
 counted as often as its weight says. Quantiles interpolate linearly between order statistics
-(numpy's method ``linear``); the weighted one is exactly that of the expanded values.
+(numpy's method ``linear``); the weighted one is exactly that of the expanded values. Only of a run
+with more distinct values than `agentsim.domain.tally.EXACT_VALUES` are they rounded, by less than
+1/4096 of themselves; means are exact.
 
 The gaps between tokens (ITL) are far too many to keep one by one. A run carries them as distinct
 gaps with counts, ``facts["itl_ns"]`` and ``facts["itl_weight"]``: a step that ends `gap` after the
@@ -12,19 +14,23 @@ together (accepted drafts) are one arrival, as a streaming client sees them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from agentsim.domain.records import Run
+from agentsim.domain.records import Columns, Run
+from agentsim.domain.tally import Tally
 from agentsim.domain.units import NS_PER_S
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+#: What a cost model says of steps: columns of theirs in, seconds of each by cause and purpose out.
+PartsOf = Callable[[Columns], Mapping[str, FloatArray]]
 
 #: Statuses of calls that the server answered; the others never reached it.
 SERVED = ("finished", "cut")
@@ -40,10 +46,18 @@ class Sample:
         In the metric's unit, in any order.
     weights : ndarray of int64, same shape
         How often each value occurs, >= 0.
+    total : float or None
+        The sum, where it is known better than from `values`.
     """
 
     values: FloatArray
     weights: IntArray
+    total: float | None = None
+
+    @classmethod
+    def of(cls, tally: Tally, unit: int = 1) -> Sample:
+        """What was counted, in so large a unit."""
+        return cls(tally.values / unit, tally.weights, tally.total / unit)
 
     @property
     def count(self) -> int:
@@ -53,7 +67,10 @@ class Sample:
     def mean(self) -> float | None:
         """The weighted mean; None of nothing."""
         count = self.count
-        return float((self.values * self.weights).sum() / count) if count else None
+        if not count:
+            return None
+        total = (self.values * self.weights).sum() if self.total is None else self.total
+        return float(total / count)
 
     def quantiles(self, shares: tuple[float, ...]) -> tuple[float | None, ...]:
         """The quantiles at `shares` (0 to 1), as of the expanded values; None of nothing.
@@ -104,59 +121,90 @@ class Metric:
 
 def served(run: Run) -> BoolArray:
     """Which requests the server answered."""
-    return np.isin(run.requests["status"].astype(str), SERVED)
+    statuses = (chunk["status"] for chunk in run.requests.chunks("status"))
+    masks = [(status == SERVED[0]) | (status == SERVED[1]) for status in statuses]
+    return np.concatenate([np.zeros(0, np.bool_), *masks])
 
 
-def _seconds(durations_ns: npt.NDArray[Any], weights: IntArray | None = None) -> Sample:
-    values = durations_ns.astype(np.int64) / NS_PER_S
-    return Sample(values, np.ones(len(values), np.int64) if weights is None else weights)
+def served_chunks(run: Run, *names: str) -> Iterator[Columns]:
+    """These columns of the requests that the server answered, chunk by chunk."""
+    return run.requests.chunks(*names, where={"status": SERVED})
+
+
+def served_total(run: Run, name: str) -> int:
+    """The sum of a column over the requests that the server answered."""
+    return sum(int(chunk[name].sum()) for chunk in served_chunks(run, name))
+
+
+def replicas_of(run: Run) -> list[int]:
+    """The replicas that took a step; the first one if none did."""
+    found: set[int] = set()
+    for steps in run.steps.chunks("replica"):
+        found.update(replicas_in(steps))
+    return sorted(found) or [0]
+
+
+def replicas_in(columns: Columns) -> list[int]:
+    """The replicas of these steps or requests, in order."""
+    replicas = columns["replica"]
+    if len(replicas) and replicas.min() == replicas.max():
+        return [int(replicas[0])]
+    return [int(replica) for replica in np.unique(replicas)]
 
 
 def _number(value: float) -> Sample:
     return Sample(np.array([value], np.float64), np.ones(1, np.int64))
 
 
-def _answered(run: Run) -> BoolArray:
-    """Served requests with at least one output token."""
-    return served(run) & (run.requests["first_token_ns"] >= 0)
+def _seconds(run: Run, start: str, end: str) -> Sample:
+    """From one time to another of each served request which has both."""
+    tally = Tally()
+    for columns in served_chunks(run, start, end):
+        mask = (columns[start] >= 0) & (columns[end] >= 0)
+        tally.add((columns[end] - columns[start])[mask])
+    return Sample.of(tally, NS_PER_S)
 
 
 def ttft(run: Run) -> Sample:
     """Submission to first token, queue time included; requests without output have none."""
-    columns, mask = run.requests, _answered(run)
-    return _seconds((columns["first_token_ns"] - columns["submitted_ns"])[mask])
+    return _seconds(run, "submitted_ns", "first_token_ns")
 
 
 def tpot(run: Run) -> Sample:
     """(Last token - first token) / (output tokens - 1); undefined, not 0, for one token."""
-    columns = run.requests
-    mask = _answered(run) & (columns["output_tokens"] > 1)
-    decode = _seconds((columns["finished_ns"] - columns["first_token_ns"])[mask])
-    return Sample(decode.values / (columns["output_tokens"][mask] - 1), decode.weights)
+    tally = Tally(np.float64)
+    for columns in served_chunks(run, "first_token_ns", "finished_ns", "output_tokens"):
+        mask = (columns["first_token_ns"] >= 0) & (columns["output_tokens"] > 1)
+        decode_s = (columns["finished_ns"] - columns["first_token_ns"])[mask] / NS_PER_S
+        tally.add(decode_s / (columns["output_tokens"][mask] - 1))
+    return Sample.of(tally)
 
 
 def itl(run: Run) -> Sample:
     """Gaps between successive token arrivals of a request, over all requests."""
-    gaps = np.asarray(run.facts.get("itl_ns", ()), np.int64)
-    return _seconds(gaps, np.asarray(run.facts.get("itl_weight", ()), np.int64))
+    tally = Tally()
+    gaps, weights = (run.facts.get(name, ()) for name in ("itl_ns", "itl_weight"))
+    tally.add(np.asarray(gaps, np.int64), np.asarray(weights, np.int64))
+    total_ns = run.facts.get("itl_total_ns", tally.total)  # known apart where gaps are rounded
+    return Sample(tally.values / NS_PER_S, tally.weights, total_ns / NS_PER_S)
 
 
 def e2e(run: Run) -> Sample:
     """Submission to last token."""
-    columns, mask = run.requests, served(run)
-    return _seconds((columns["finished_ns"] - columns["submitted_ns"])[mask])
+    return _seconds(run, "submitted_ns", "finished_ns")
 
 
 def queue(run: Run) -> Sample:
     """Submission to the start of the first step that computes any of the request."""
-    columns = run.requests
-    mask = served(run) & (columns["scheduled_ns"] >= 0)
-    return _seconds((columns["scheduled_ns"] - columns["submitted_ns"])[mask])
+    return _seconds(run, "submitted_ns", "scheduled_ns")
 
 
 def session(run: Run) -> Sample:
     """Start of a session, its first wait included, to its last answer."""
-    return _seconds(run.sessions["finished_ns"] - run.sessions["started_ns"])
+    tally = Tally()
+    for columns in run.sessions.chunks("started_ns", "finished_ns"):
+        tally.add(columns["finished_ns"] - columns["started_ns"])
+    return Sample.of(tally, NS_PER_S)
 
 
 def _rate(amount: Callable[[Run], int]) -> Callable[[Run], Sample]:
@@ -171,7 +219,11 @@ def _rate(amount: Callable[[Run], int]) -> Callable[[Run], Sample]:
 
 
 def _tokens(column: str) -> Callable[[Run], int]:
-    return lambda run: int(run.requests[column][served(run)].sum())
+    return lambda run: served_total(run, column)
+
+
+def _calls(run: Run) -> int:
+    return sum(len(chunk["replica"]) for chunk in served_chunks(run, "replica"))
 
 
 _ALL = (
@@ -184,7 +236,7 @@ _ALL = (
     Metric("session", "s", "lower", session, "start of a session to its last answer"),
     Metric("output_rate", "token/s", "higher", _rate(_tokens("output_tokens")), "output tokens"),
     Metric("prompt_rate", "token/s", "higher", _rate(_tokens("prompt_tokens")), "prompt tokens"),
-    Metric("call_rate", "call/s", "higher", _rate(lambda r: int(served(r).sum())), "calls served"),
+    Metric("call_rate", "call/s", "higher", _rate(_calls), "calls served"),
 )
 
 #: Name -> metric.

@@ -7,6 +7,7 @@ new in each turn, N0 + (T - 1) d. Both curves here are sums over the calls of a 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,21 +53,19 @@ def prefill_curves(run: Run) -> PrefillCurves:
     UserError
         If the run holds no call with a prompt.
     """
-    requests = run.requests
-    served = requests["prompt_tokens"] > 0
-    if not served.any():
+    counts = Counter[str]()
+    for calls in run.requests.chunks("session", "prompt_tokens"):
+        counts.update(calls["session"][calls["prompt_tokens"] > 0].tolist())
+    if not counts:
         raise UserError("--explain: expected at least one call with a prompt, the run has none")
-    names, counts = np.unique(requests["session"][served].astype(str), return_counts=True)
-    session = str(names[np.argmax(counts)])
-    mine = np.flatnonzero(served & (requests["session"] == session))
-    mine = mine[np.argsort(requests["submitted_ns"][mine], kind="stable")]
-    whole = requests["prompt_tokens"][mine]
-    return PrefillCurves(
-        session,
-        np.arange(1, len(mine) + 1),
-        np.cumsum(whole),
-        np.cumsum(whole - requests["cached_tokens"][mine]),
-    )
+    session = min(counts, key=lambda name: (-counts[name], name))
+    names = ("submitted_ns", "prompt_tokens", "cached_tokens")
+    mine = run.requests.columns(*names, where={"session": (session,)})
+    order = np.argsort(mine["submitted_ns"], kind="stable")
+    order = order[mine["prompt_tokens"][order] > 0]
+    whole, cached = (mine[name][order] for name in names[1:])
+    turns = np.arange(1, len(whole) + 1)
+    return PrefillCurves(session, turns, np.cumsum(whole), np.cumsum(whole - cached))
 
 
 def check_figure(name: str) -> Path:
@@ -96,9 +95,10 @@ def prefill_text(run: Run) -> str:
         ratio = curves.whole[i] / max(1, curves.computed[i])
         row = (str(curves.turns[i]), f"{curves.whole[i]:,}", f"{curves.computed[i]:,}")
         table.add_row(*row, f"{ratio:.1f}")
-    requests = run.requests
-    whole = int(requests["prompt_tokens"].sum())
-    computed = whole - int(requests["cached_tokens"].sum())
+    whole = computed = 0
+    for calls in run.requests.chunks("prompt_tokens", "cached_tokens"):
+        whole += int(calls["prompt_tokens"].sum())
+        computed += int((calls["prompt_tokens"] - calls["cached_tokens"]).sum())
     ratio = whole / max(1, computed)
     return (
         f"Prompt tokens to prefill up to a turn, session {curves.session}\n"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import numpy as np
 
 from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
 from agentsim.report.bill import Bill
+from agentsim.report.cover import Cover
 from agentsim.report.figures import (
     AgentTime,
     Batching,
@@ -24,7 +24,14 @@ from agentsim.report.figures import (
     Tokens,
     WithoutSpeculation,
 )
-from agentsim.report.metrics import METRICS, FloatArray, IntArray, served
+from agentsim.report.metrics import (
+    METRICS,
+    IntArray,
+    PartsOf,
+    replicas_in,
+    replicas_of,
+    served_chunks,
+)
 from agentsim.report.where import IDLE, agent_time, at_server, gpu_time
 
 #: The quantiles shown, by the names of `Quantiles`.
@@ -33,7 +40,7 @@ SHARES = (0.5, 0.9, 0.99)
 
 def summarize(
     run: Run,
-    system_parts: Mapping[str, FloatArray] | None = None,
+    parts_of: PartsOf | None = None,
     bill: Bill | None = None,
 ) -> Summary:
     """The figures of a run.
@@ -41,22 +48,27 @@ def summarize(
     Parameters
     ----------
     run : Run
-    system_parts : mapping of str to ndarray of float64, or None
-        ``prefill_s`` and ``decode_s`` of each step of `run.steps`, as the cost model attributes
-        them; None for a measured run.
+    parts_of : callable or None
+        From columns of steps to the seconds of each as the cost model attributes them, such as
+        `Roofline.parts`: ``prefill_s`` and ``decode_s``. None for a measured run.
     bill : Bill or None
         What it costs, from `agentsim.billing.bill_of`.
     """
-    slots = run.sessions["slot"]
-    statuses = Counter(run.requests["status"].astype(str).tolist())
+    statuses, slots, lost = Counter[str](), set[int](), Counter[str]()
+    for requests in run.requests.chunks("status", "preemptions"):
+        statuses.update(requests["status"].tolist())
+        lost["count"] += int(requests["preemptions"].sum())
+        lost["requests"] += int((requests["preemptions"] > 0).sum())
+    for sessions in run.sessions.chunks("slot"):
+        slots.update(sessions["slot"].tolist())
     kinds = Counter(str(assumption["kind"]) for assumption in run.assumptions)
     return Summary(
         runtime_s=run.makespan_ns / NS_PER_S,
-        agents=len(np.unique(slots)),
-        sessions=len(slots),
-        replicas=max(len(np.unique(run.steps["replica"])), 1),
+        agents=len(slots),
+        sessions=run.sessions.num_rows,
+        replicas=len(replicas_of(run)),
         calls=dict(sorted(statuses.items())),
-        gpu=_gpu(gpu_time(run, system_parts)),
+        gpu=_gpu(gpu_time(run, parts_of)),
         agent=_agent(agent_time(run)),
         latency=Latency(**{name: _quantiles(run, name) for name in Latency.__struct_fields__}),
         tokens=_tokens(run),
@@ -67,11 +79,8 @@ def summarize(
         ),
         kv=_kv(run),
         batching=_batching(run),
-        preemptions=Preemptions(
-            count=int(run.requests["preemptions"].sum()),
-            requests=int((run.requests["preemptions"] > 0).sum()),
-        ),
-        speculation=_speculation(run, system_parts),
+        preemptions=Preemptions(count=lost["count"], requests=lost["requests"]),
+        speculation=_speculation(run, parts_of),
         assumed=dict(sorted(kinds.items())),
         bill=bill,
     )
@@ -104,9 +113,10 @@ def _agent(spent_ns: dict[str, IntArray]) -> AgentTime:
 
 
 def _tokens(run: Run) -> Tokens:
-    mask = served(run)
-    names = ("prompt", "cached", "recomputed", "output")
-    sums = {name: int(run.requests[f"{name}_tokens"][mask].sum()) for name in names}
+    sums = dict.fromkeys(("prompt", "cached", "recomputed", "output"), 0)
+    for requests in served_chunks(run, *(f"{name}_tokens" for name in sums)):
+        for name in sums:
+            sums[name] += int(requests[f"{name}_tokens"].sum())
     prompt, cached = sums["prompt"], sums["cached"]
     share = cached / prompt if prompt else None
     return Tokens(computed=prompt - cached, cached_share=share, **sums)
@@ -116,42 +126,57 @@ def _kv(run: Run) -> KvUse | None:
     """Blocks in use: what a step holds lasts until the next, but not while no call is there."""
     if "num_gpu_blocks" not in run.facts:
         return None
-    usable, steps = int(run.facts["num_gpu_blocks"]) - 1, run.steps
-    replicas = np.unique(steps["replica"])
-    held = 0
-    for replica in replicas:
-        mask = steps["replica"] == replica
-        starts = steps["start_ns"][mask]
-        ends = np.append(starts[1:], run.makespan_ns)
-        lasts = at_server(run, int(replica)).within(starts, ends)
-        held += int((steps["used_blocks"][mask] * lasts).sum())
-    peak = int(steps["used_blocks"].max(initial=0))
-    room = usable * run.makespan_ns * max(len(replicas), 1)
+    usable, calls = int(run.facts["num_gpu_blocks"]) - 1, at_server(run)
+    held = peak = evicted = 0
+    last: dict[int, tuple[int, int]] = {}  # of each replica: start and blocks of its last step
+    for steps in run.steps.chunks("replica", "start_ns", "used_blocks", "evicted_blocks"):
+        peak = max(peak, int(steps["used_blocks"].max(initial=0)))
+        evicted += int(steps["evicted_blocks"].sum())
+        for replica in replicas_in(steps):
+            mask = steps["replica"] == replica
+            start_ns, blocks = last.get(replica, (0, 0))
+            starts = np.concatenate([[start_ns], steps["start_ns"][mask]])
+            used = np.concatenate([[blocks], steps["used_blocks"][mask]])
+            lasts = calls.get(replica, Cover.nothing()).within(starts[:-1], starts[1:])
+            held += int((used[:-1] * lasts).sum())
+            last[replica] = int(starts[-1]), int(used[-1])
+    for replica, (start_ns, blocks) in last.items():
+        edges = np.array([start_ns]), np.array([run.makespan_ns])
+        held += blocks * int(calls.get(replica, Cover.nothing()).within(*edges)[0])
+    room = usable * run.makespan_ns * max(len(last), 1)
     return KvUse(
         usable_blocks=usable,
         block_tokens=int(run.facts["block_size"]),
         peak_blocks=peak,
         peak_share=peak / usable,
         mean_share=held / room if room else 0.0,
-        evicted_blocks=int(steps["evicted_blocks"].sum()),
+        evicted_blocks=evicted,
     )
 
 
 def _batching(run: Run) -> Batching:
-    steps = run.steps
-    lasts = steps["end_ns"] - steps["start_ns"]
-    busy = int(lasts.sum())
+    busy = seqs = running = waiting = 0
+    names = ("start_ns", "end_ns", "num_seqs", "running", "waiting")
+    for steps in run.steps.chunks(*names):
+        lasts = steps["end_ns"] - steps["start_ns"]
+        busy += int(lasts.sum())
+        seqs += int((steps["num_seqs"] * lasts).sum())
+        running = max(running, int(steps["running"].max(initial=0)))
+        waiting = max(waiting, int(steps["waiting"].max(initial=0)))
     return Batching(
-        steps=len(lasts),
-        mean_seqs=int((steps["num_seqs"] * lasts).sum()) / busy if busy else None,
-        peak_running=int(steps["running"].max(initial=0)),
-        peak_waiting=int(steps["waiting"].max(initial=0)),
+        steps=run.steps.num_rows,
+        mean_seqs=seqs / busy if busy else None,
+        peak_running=running,
+        peak_waiting=waiting,
     )
 
 
-def _speculation(run: Run, parts: Mapping[str, FloatArray] | None) -> Speculation | None:
+def _speculation(run: Run, parts_of: PartsOf | None) -> Speculation | None:
     names = ("drafted_tokens", "accepted_tokens", "verifications")
-    drafted, accepted, steps = (int(run.requests[name].sum()) for name in names)
+    sums = [0, 0, 0]
+    for requests in run.requests.chunks(*names):
+        sums = [total + int(requests[n].sum()) for total, n in zip(sums, names, strict=True)]
+    drafted, accepted, steps = sums
     if not drafted:
         return None
     told = run.facts.get("without_speculation")
@@ -162,6 +187,15 @@ def _speculation(run: Run, parts: Mapping[str, FloatArray] | None) -> Speculatio
         acceptance=accepted / drafted,
         verifications=steps,
         accepted_length=1 + accepted / steps if steps else None,
-        proposal_s=float(parts["proposal"].sum()) if parts and "proposal" in parts else None,
+        proposal_s=_proposal_s(run, parts_of),
         without=WithoutSpeculation(**told) if told else None,
     )
+
+
+def _proposal_s(run: Run, parts_of: PartsOf | None) -> float | None:
+    """Seconds spent on proposing, where the cost model knows."""
+    if parts_of is None or not run.steps.num_rows:
+        return None
+    parts = (parts_of(steps).get("proposal") for steps in run.steps.chunks())
+    spent = [float(part.sum()) for part in parts if part is not None]
+    return sum(spent) if spent else None

@@ -6,8 +6,8 @@ the number of replicas, `agent_time` to the time of each session.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,50 +15,33 @@ import numpy.typing as npt
 
 from agentsim.domain.records import Columns, Run
 from agentsim.domain.units import NS_PER_S
-from agentsim.report.metrics import FloatArray, IntArray, served
+from agentsim.errors import UserError
+from agentsim.report.cover import Cover
+from agentsim.report.metrics import (
+    SERVED,
+    FloatArray,
+    IntArray,
+    PartsOf,
+    replicas_in,
+    served_chunks,
+)
 
+#: Causes of a step's time, and phases of a session's.
+CAUSES = ("prefill", "decode", "recomputation", "overhead")
+PHASES = ("queue", "prefill", "decode", "recomputation", "tools")
 #: Kinds of idle time: every agent waits for its tool; no agent is there; a call is at the server.
 IDLE = ("idle_tools", "idle_nobody", "idle_between_steps")
 
 
-@dataclass(frozen=True, slots=True)
-class Cover:
-    """A union of time intervals, to be asked how much of the time before an instant it covers."""
-
-    times: IntArray
-    inside: IntArray
-    before: IntArray
-
-    @classmethod
-    def of(cls, starts: IntArray, ends: IntArray) -> Cover:
-        """The union of the intervals [start, end)."""
-        order = np.argsort(np.concatenate([starts, ends]), kind="stable")
-        times = np.concatenate([starts, ends])[order]
-        change = np.concatenate([np.ones(len(starts), np.int64), -np.ones(len(ends), np.int64)])
-        inside = (np.cumsum(change[order]) > 0).astype(np.int64)
-        lengths = np.diff(times) * inside[:-1]
-        return cls(times, inside, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
-
-    def until(self, when_ns: IntArray) -> IntArray:
-        """Nanoseconds covered before each instant."""
-        if not len(self.times):
-            return np.zeros(len(when_ns), np.int64)
-        place = np.searchsorted(self.times, when_ns, side="right") - 1
-        known = np.maximum(place, 0)
-        covered = self.before[known] + (when_ns - self.times[known]) * self.inside[known]
-        return np.where(place < 0, 0, covered)
-
-    def within(self, starts: IntArray, ends: IntArray) -> IntArray:
-        """Nanoseconds covered inside each interval."""
-        return self.until(ends) - self.until(starts)
-
-
-def at_server(run: Run, replica: int | None = None) -> Cover:
-    """When at least one call was at the server, or at one of its replicas."""
-    columns, mask = run.requests, served(run)
-    if replica is not None:
-        mask = mask & (columns["replica"] == replica)
-    return Cover.of(columns["submitted_ns"][mask], columns["finished_ns"][mask])
+def at_server(run: Run) -> dict[int, Cover]:
+    """When at least one call was at each of the replicas."""
+    found: dict[int, list[Cover]] = {}
+    for columns in served_chunks(run, "replica", "submitted_ns", "finished_ns"):
+        for replica in replicas_in(columns):
+            mask = columns["replica"] == replica
+            starts, ends = columns["submitted_ns"][mask], columns["finished_ns"][mask]
+            found.setdefault(replica, []).append(Cover.of(starts, ends))
+    return {replica: Cover.union(covers) for replica, covers in found.items()}
 
 
 def divide_steps(steps: Columns, parts: Mapping[str, FloatArray] | None) -> dict[str, IntArray]:
@@ -101,34 +84,40 @@ def _nanoseconds(seconds: FloatArray) -> IntArray:
     return rounded
 
 
-def gpu_time(run: Run, parts: Mapping[str, FloatArray] | None = None) -> dict[str, int]:
+def gpu_time(run: Run, parts_of: PartsOf | None = None) -> dict[str, int]:
     """Nanoseconds of all replicas by cause: those of `divide_steps`, and idle by `IDLE`.
 
     They add up to the runtime times the number of replicas that took a step (at least one). What a
     replica still does after the last answer does not count.
     """
-    limits = {edge: np.minimum(run.steps[edge], run.makespan_ns) for edge in ("start_ns", "end_ns")}
-    steps = {**run.steps, **limits}
-    spent = {cause: int(ns.sum()) for cause, ns in divide_steps(steps, parts).items()}
-    starts, ends = _gaps(steps, run.makespan_ns)
-    calls = int(at_server(run).within(starts, ends).sum())
-    sessions = Cover.of(run.sessions["started_ns"], run.sessions["finished_ns"])
-    agents = int(sessions.within(starts, ends).sum())
-    idle = int((ends - starts).sum())
-    kinds = (agents - calls, idle - agents, calls)
-    return spent | dict(zip(IDLE, kinds, strict=True))
+    calls = Cover.union(at_server(run).values())
+    lives = run.sessions.chunks("started_ns", "finished_ns")
+    agents = Cover.union(Cover.of(c["started_ns"], c["finished_ns"]) for c in lives)
+    spent = Counter[str]()
+    idle_ns = agents_ns = calls_ns = 0
 
+    def count_idle(starts: IntArray, ends: IntArray) -> None:
+        nonlocal idle_ns, agents_ns, calls_ns
+        ends = np.maximum(starts, ends)
+        idle_ns += int((ends - starts).sum())
+        agents_ns += int(agents.within(starts, ends).sum())
+        calls_ns += int(calls.within(starts, ends).sum())
 
-def _gaps(steps: Columns, makespan_ns: int) -> tuple[IntArray, IntArray]:
-    """Intervals in which a replica runs no step, from 0 to the end of the run."""
-    starts, ends = [], []
-    replicas = np.unique(steps["replica"]) if len(steps["replica"]) else np.zeros(1, np.int64)
-    for replica in replicas:
-        mask = steps["replica"] == replica
-        starts.append(np.concatenate([[0], np.sort(steps["end_ns"][mask])]))
-        ends.append(np.concatenate([np.sort(steps["start_ns"][mask]), [makespan_ns]]))
-    begin, end = np.concatenate(starts).astype(np.int64), np.concatenate(ends).astype(np.int64)
-    return begin, np.maximum(begin, end)
+    over_ns: dict[int, int] = {}  # of each replica, when its last step ended
+    for columns in run.steps.chunks():
+        parts = parts_of(columns) if parts_of is not None else None
+        edges = ("start_ns", "end_ns")
+        steps = columns | {edge: np.minimum(columns[edge], run.makespan_ns) for edge in edges}
+        spent.update({cause: int(ns.sum()) for cause, ns in divide_steps(steps, parts).items()})
+        for replica in replicas_in(steps):
+            mask = steps["replica"] == replica
+            ends = np.concatenate([[over_ns.get(replica, 0)], steps["end_ns"][mask]])
+            count_idle(ends[:-1], steps["start_ns"][mask])
+            over_ns[replica] = int(ends[-1])
+    for ended_ns in over_ns.values() if over_ns else [0]:
+        count_idle(np.array([ended_ns]), np.array([run.makespan_ns]))
+    kinds = (agents_ns - calls_ns, idle_ns - agents_ns, calls_ns)
+    return {cause: spent[cause] for cause in CAUSES} | dict(zip(IDLE, kinds, strict=True))
 
 
 def agent_time(run: Run) -> dict[str, IntArray]:
@@ -145,16 +134,26 @@ def agent_time(run: Run) -> dict[str, IntArray]:
     dict of str to ndarray of int64, shape (num_sessions,)
         In the order of `run.sessions`; the five add up to the session's time.
     """
-    columns, mask = run.requests, served(run)
-    owner = _places(run.sessions["session"], columns["session"][mask])
-    submitted, finished = columns["submitted_ns"][mask], columns["finished_ns"][mask]
-    scheduled, first = columns["scheduled_ns"][mask], columns["first_token_ns"][mask]
+    names = ["session", "submitted_ns", "scheduled_ns", "first_token_ns", "finished_ns"]
+    if "recovering_ns" in run.requests:
+        names.append("recovering_ns")
+    pairs = run.by_session(*names, where={"status": SERVED})
+    spent = [_session_time(sessions, requests) for sessions, requests in pairs]
+    none = np.zeros(0, np.int64)
+    return {cause: np.concatenate([none, *(part[cause] for part in spent)]) for cause in PHASES}
+
+
+def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
+    """`agent_time` of sessions and the calls served of them."""
+    owner = _places(sessions["session"], calls["session"])
+    submitted, finished = calls["submitted_ns"], calls["finished_ns"]
+    scheduled, first = calls["scheduled_ns"], calls["first_token_ns"]
     scheduled = np.where(scheduled < 0, submitted, scheduled)
     first = np.where(first < 0, finished, first)
 
-    everyone = np.arange(len(run.sessions["session"]))
+    everyone = np.arange(len(sessions["session"]))
     session = np.concatenate([owner, owner, owner, owner, everyone, everyone])
-    ends = [run.sessions["started_ns"], run.sessions["finished_ns"]]
+    ends = [sessions["started_ns"], sessions["finished_ns"]]
     times = np.concatenate([submitted, scheduled, first, finished, *ends])
     one, none = np.ones(len(owner), np.int64), np.zeros(len(owner), np.int64)
     nobody = np.zeros(2 * len(everyone), np.int64)
@@ -166,7 +165,7 @@ def agent_time(run: Run) -> dict[str, IntArray]:
     queued = count(one, -one, none, none)
     prefilling = count(none, one, -one, none)
     decoding = count(none, none, one, -one)
-    calls = np.maximum(queued + prefilling + decoding, 1)
+    num_calls = np.maximum(queued + prefilling + decoding, 1)
     lengths = np.diff(times[order]) * (np.diff(session[order]) == 0)
     here = session[order][:-1]
 
@@ -175,22 +174,21 @@ def agent_time(run: Run) -> dict[str, IntArray]:
         np.add.at(out, here, amount)
         return out
 
-    queue = lengths * queued // calls
-    prefill = lengths * (queued + prefilling) // calls - queue
-    served_ns = lengths * (queued + prefilling + decoding) // calls
+    queue = lengths * queued // num_calls
+    prefill = lengths * (queued + prefilling) // num_calls - queue
+    served_ns = lengths * (queued + prefilling + decoding) // num_calls
     spent = {"queue": total(queue), "prefill": total(prefill)}
     spent["decode"] = total(served_ns - queue - prefill)
-    all_ns = (run.sessions["finished_ns"] - run.sessions["started_ns"]).astype(np.int64)
+    all_ns = (sessions["finished_ns"] - sessions["started_ns"]).astype(np.int64)
     tools = all_ns - total(served_ns)
-    return _take_recovery(run, owner, spent) | {"tools": tools}
+    recovering = np.zeros_like(tools)
+    if "recovering_ns" in calls:
+        np.add.at(recovering, owner, calls["recovering_ns"].astype(np.int64))
+    return _take_recovery(recovering, spent) | {"tools": tools}
 
 
-def _take_recovery(run: Run, owner: IntArray, spent: dict[str, IntArray]) -> dict[str, IntArray]:
+def _take_recovery(recovering: IntArray, spent: dict[str, IntArray]) -> dict[str, IntArray]:
     """Move the time of recovering from preemptions out of decode, then out of prefill."""
-    columns, mask = run.requests, served(run)
-    recovering = np.zeros_like(spent["queue"])
-    if "recovering_ns" in columns:
-        np.add.at(recovering, owner, columns["recovering_ns"][mask].astype(np.int64))
     decode = np.minimum(spent["decode"], recovering)
     prefill = np.minimum(spent["prefill"], recovering - decode)
     return {
@@ -203,5 +201,8 @@ def _take_recovery(run: Run, owner: IntArray, spent: dict[str, IntArray]) -> dic
 
 def _places(names: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> IntArray:
     """Where each wanted name stands among `names`."""
-    order = np.argsort(names, kind="stable")
-    return order[np.searchsorted(names, wanted, sorter=order)]
+    places = {name: place for place, name in enumerate(names.tolist())}
+    try:
+        return np.array([places[name] for name in wanted.tolist()], dtype=np.int64)
+    except KeyError as error:
+        raise UserError(f"a request names session {error}, which the sessions lack") from error

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from agentsim.domain.trace import Call
 from agentsim.workload.lines import show
@@ -21,6 +22,8 @@ from agentsim.workload.rows import (
 FORMAT = "agentsim-trace"
 VERSION = 1
 KEEP_COVERS = ("input+output", "input")
+#: a count stands under its first name only
+_NO_OTHER = (None, None)
 
 
 def faults_of_header(row: HeaderRow) -> list[Fault]:
@@ -47,6 +50,15 @@ def faults_of_header(row: HeaderRow) -> list[Fault]:
     return faults
 
 
+def first_of(row: CallRow, names: tuple[str, ...]) -> Any:
+    """The value of a field with aliases; None if it is not given."""
+    for name in names:
+        value = getattr(row, name)
+        if value is not None:
+            return value
+    return None
+
+
 def one_of(row: CallRow, names: tuple[str, ...]) -> tuple[object, list[Fault]]:
     """The value of a field with aliases, and what is wrong if it is given twice."""
     given = [(name, value) for name in names if (value := getattr(row, name)) is not None]
@@ -59,6 +71,35 @@ def one_of(row: CallRow, names: tuple[str, ...]) -> tuple[object, list[Fault]]:
         if other != value
     ]
     return value, faults
+
+
+def is_plainly_right(row: CallRow, calls: Mapping[str, Call]) -> bool:
+    """Whether a call, of the usual kind, keeps the rules; if not, `faults_of_call` decides.
+
+    Parameters
+    ----------
+    row : CallRow
+        The call; `id` is filled in.
+    calls : mapping of str to Call
+        Earlier calls of the session, by id.
+    """
+    tokens = row.input_tokens
+    if tokens is None or row.output_tokens is None or row.id in calls:
+        return False
+    if row.after and not all(name in calls for name in row.after):
+        return False
+    if row.prompt is not None or row.blocks is not None or row.hash_ids is not None:
+        return False
+    inputs, outputs = (
+        (row.prompt_tokens, row.input_length),
+        (row.completion_tokens, row.output_length),
+    )
+    if inputs != _NO_OTHER or outputs != _NO_OTHER:
+        return False
+    if row.extends is None or row.keep is None:
+        return row.extends is None and row.keep is None
+    base = calls.get(row.extends)
+    return base is not None and row.keep <= min(tokens, base.input_tokens + base.output_tokens)
 
 
 def faults_of_call(row: CallRow, calls: Mapping[str, Call], block_size: int | None) -> list[Fault]:

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentsim.domain.trace import Measured, Tool
+from agentsim.domain.trace import Call, Measured, Session, Tool
 from agentsim.domain.units import seconds_to_ns
-from agentsim.workload.rows import CallRow, HeaderRow, MeasuredRow, SessionRow, ToolRow
+from agentsim.workload.checks import first_of
+from agentsim.workload.rows import (
+    BLOCK_NAMES,
+    INPUT_NAMES,
+    OUTPUT_NAMES,
+    CallRow,
+    HeaderRow,
+    MeasuredRow,
+    SessionRow,
+    ToolRow,
+)
 
 _KNOWN_CALL = frozenset(CallRow.__struct_fields__) | {"type"}
 _KNOWN_SESSION = frozenset(SessionRow.__struct_fields__) - {"slo", "keep_granularity"} | {"type"}
@@ -28,13 +38,79 @@ def optional_ns(seconds: float | None) -> int | None:
     return None if seconds is None else seconds_to_ns(seconds)
 
 
-def tools_of(rows: list[ToolRow]) -> tuple[Tool, ...]:
-    """The tool runs of a call."""
+def session_of(row: SessionRow, extra: dict[str, Any] | None) -> Session:
+    """A session without calls."""
+    return Session(
+        id=row.session,
+        calls=(),
+        at_ns=optional_ns(row.at) or 0,
+        priority=row.priority or 0,
+        tenant=row.tenant,
+        deadline_ns=optional_ns(row.deadline),
+        system_tokens=row.system_tokens or 0,
+        tool_tokens=row.tool_tokens or 0,
+        extra=extra,
+    )
+
+
+def call_of(
+    row: CallRow,
+    turn: int,
+    after: tuple[str, ...],
+    keep: int,
+    *,
+    block_size: int,
+    extra: dict[str, Any] | None,
+) -> Call:
+    """A call.
+
+    Parameters
+    ----------
+    row : CallRow
+        A line that keeps the rules; `id` is filled in.
+    turn, after, keep
+        As in `Call`, what the line leaves out filled in.
+    block_size : int
+        Tokens in a hashed block.
+    extra : dict or None
+        From `call_extra`.
+    """
+    assert row.id is not None
+    blocks = first_of(row, BLOCK_NAMES)
+    return Call(
+        id=row.id,
+        input_tokens=first_of(row, INPUT_NAMES),
+        output_tokens=first_of(row, OUTPUT_NAMES),
+        after=after,
+        agent=row.agent,
+        turn=turn,
+        delay_ns=optional_ns(row.delay),
+        at_ns=optional_ns(row.at),
+        segments=None if row.prompt is None else tuple(row.prompt),
+        extends=row.extends,
+        keep=keep,
+        blocks=None if blocks is None else tuple(blocks),
+        block_tokens=0 if blocks is None else block_size,
+        trigger=row.trigger,
+        model=row.model,
+        adapter=row.adapter,
+        priority=row.priority,
+        max_tokens=row.max_tokens,
+        finish=row.finish,
+        tools=_tools_of(row.tools) if row.tools else (),
+        parent=row.parent,
+        measured=_measured_of(row.measured) if row.measured else None,
+        input_estimated=bool(row.input_estimated),
+        output_estimated=bool(row.output_estimated),
+        extra=extra,
+    )
+
+
+def _tools_of(rows: list[ToolRow]) -> tuple[Tool, ...]:
     return tuple(Tool(row.name, optional_ns(row.duration), row.result_tokens) for row in rows)
 
 
-def measured_of(row: MeasuredRow) -> Measured:
-    """What the recording system measured of a call."""
+def _measured_of(row: MeasuredRow) -> Measured:
     return Measured(
         optional_ns(row.ttft), optional_ns(row.e2e), optional_ns(row.queue), row.cached_tokens
     )

@@ -15,6 +15,7 @@ from agentsim.errors import DoesNotFit, UnknownName
 from agentsim.workload.compact import Compaction
 from agentsim.workload.heads import share_heads
 from agentsim.workload.lineage import Lineage
+from agentsim.workload.spool import collect
 from agentsim.workload.truncate import Truncation
 
 __all__ = ["MODES", "fit_to_limit", "share_heads"]
@@ -71,12 +72,13 @@ def fit_to_limit(
     if mode not in MODES:
         raise UnknownName("--too-long mode", mode, MODES)
     longest = max_model_len - 1
-    too_long = [(s, c) for s in trace for c in s.calls if c.input_tokens > longest]
-    if not too_long:
+    too_long = ((s, c) for s in trace for c in s.calls if c.input_tokens > longest)
+    first = next(too_long, None)
+    if first is None:
         return trace
     counts: dict[str, int] = {}
     if mode == "refuse":
-        raise _refusal(*too_long[0], longest, len(too_long), trace.num_calls)
+        raise _refusal(*first, longest, 1 + sum(1 for _ in too_long), trace.num_calls)
     if mode == "skip":
         return _each_session(trace, lambda session: _skip(session, longest, counts), counts)
     if mode == "truncate":
@@ -106,7 +108,7 @@ def _refusal(
 def _each_session(
     trace: Trace, change: Callable[[Session], Session], counts: dict[str, int]
 ) -> Trace:
-    sessions = [session for session in map(change, trace) if session.calls]
+    sessions = collect(session for session in map(change, trace) if session.calls)
     notes = {name: count for name, count in counts.items() if count}
     return Trace(sessions, trace.header, {**trace.notes, **notes})
 

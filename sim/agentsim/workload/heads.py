@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_not
 
 import msgspec
 
 from agentsim.domain.trace import Call, Session, Trace
+from agentsim.workload.spool import collect
 
 HEADS_SHARED = "roots with a shared head"
 
@@ -33,20 +35,31 @@ def share_heads(trace: Trace, shared_prefix_tokens: int | None = None) -> Trace:
     Trace
         With a note of how many roots got a head.
     """
-    num_shared = 0
-    sessions = []
-    for session in trace:
-        if shared_prefix_tokens is None:
-            tokens = session.system_tokens + session.tool_tokens
-            name = f"sys:{session.system_tokens}+{session.tool_tokens}"
-        else:
-            tokens, name = shared_prefix_tokens, "sys:shared-prefix"
-        calls = tuple(_with_head(call, name, tokens) for call in session.calls)
-        num_shared += sum(new is not old for new, old in zip(calls, session.calls, strict=True))
-        sessions.append(msgspec.structs.replace(session, calls=calls))
-    if not num_shared:
+    if all(_with_heads(session, shared_prefix_tokens) is session for session in trace):
         return trace
+    num_shared = 0
+
+    def shared(session: Session) -> Session:
+        nonlocal num_shared
+        changed = _with_heads(session, shared_prefix_tokens)
+        num_shared += sum(map(is_not, changed.calls, session.calls))
+        return changed
+
+    sessions = collect(map(shared, trace))
     return Trace(sessions, trace.header, {**trace.notes, HEADS_SHARED: num_shared})
+
+
+def _with_heads(session: Session, shared_prefix_tokens: int | None) -> Session:
+    """The session with its roots' heads; itself if there is none."""
+    if shared_prefix_tokens is None:
+        tokens = session.system_tokens + session.tool_tokens
+        name = f"sys:{session.system_tokens}+{session.tool_tokens}"
+    else:
+        tokens, name = shared_prefix_tokens, "sys:shared-prefix"
+    calls = tuple([_with_head(call, name, tokens) for call in session.calls])
+    if not any(map(is_not, calls, session.calls)):
+        return session
+    return msgspec.structs.replace(session, calls=calls)
 
 
 def _with_head(call: Call, name: str, tokens: int) -> Call:

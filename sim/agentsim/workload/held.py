@@ -2,65 +2,36 @@
 
 Unlike `agentsim.workload.reuse`, which asks what was ever sent before, this follows the times of a
 run: a prompt is in the cache from its first token on (an answer from its last), and every use
-renews the lifetime of what is used.
+renews the lifetime of what is used. It keeps what the sessions at work and the lifetime need, not
+the whole trace.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from agentsim.domain.records import Columns
-from agentsim.domain.trace import Call, Session, Trace
-from agentsim.workload.prefix_tree import Node, Position, PrefixTree, Span
-from agentsim.workload.reuse import prompt_path
+from agentsim.domain.trace import Session, Trace
+from agentsim.workload.prefix_tree import PrefixTree
+from agentsim.workload.reuse import SessionPrompts
+
+#: The columns of requests that are read.
+HELD_COLUMNS = ("session", "call", "submitted_ns", "first_token_ns", "finished_ns")
 
 #: Within an instant what has been answered is held before the next call is sent.
 _KEEP_ANSWER, _KEEP_PROMPT, _SEND = range(3)
+#: Events taken out of arrays at a time; between such portions the trees are pruned.
+_EVENTS = 1 << 13
 
-
-class _Place(NamedTuple):
-    """Where a call's prompt, and its answer, end in a tree."""
-
-    tree: _UsedTree
-    prompt: Position
-    answer: Position
-
-
-class _UsedTree(PrefixTree):
-    """A prefix tree that knows when each of its stretches was used last."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._used_ns: dict[Node, int] = {}
-
-    def use(self, position: Position, now_ns: int) -> None:
-        """Everything from the root to `position` is used."""
-        position = self.prefix(position, position.depth)
-        node: Node | None = position.node
-        if position.depth < position.node.end:
-            node = self._cut(position.node, position.depth)
-        while node is not None:
-            self._used_ns[node] = now_ns
-            node = node.parent
-
-    def held(self, position: Position, now_ns: int, lifetime_ns: int) -> Position:
-        """How much of the path to `position` was used less than a lifetime ago."""
-        position = self.prefix(position, position.depth)
-        node, depth = position
-        while node.parent is not None:
-            used_ns = self._used_ns.get(node)
-            if used_ns is not None and now_ns - used_ns < lifetime_ns:
-                break
-            node, depth = node.parent, node.start
-        return Position(node, min(depth, node.end))
+_IntArray = npt.NDArray[np.int64]
 
 
 def held_prefixes(
     trace: Trace, requests: Columns, lifetime_ns: int, *, with_outputs: bool = False
-) -> npt.NDArray[np.int64]:
+) -> _IntArray:
     """Tokens of each request's prompt that are in the cache when it is sent.
 
     Parameters
@@ -68,59 +39,74 @@ def held_prefixes(
     trace : Trace
         What the requests are made of: the trace that was run.
     requests : dict of str to ndarray
-        Requests that were served, in the columns of `domain.records.REQUEST_COLUMNS`.
+        Requests that were served, in any order: `HELD_COLUMNS` of `records.REQUEST_COLUMNS`.
     lifetime_ns : int
         What was not used for so long is gone; 0: nothing is ever held.
     with_outputs : bool
         Whether answers are held too, or prompts alone.
+
+    Returns
+    -------
+    ndarray of int64
+        In the order of the requests.
     """
-    places = _places(trace, requests["session"].tolist())
-    keys = list(zip(requests["session"].tolist(), requests["call"].tolist(), strict=True))
-    found = np.zeros(len(keys), np.int64)
-    for now_ns, what, row in _events(requests, with_outputs=with_outputs):
-        tree, prompt, answer = places[keys[row]]
-        if what == _SEND:
-            kept = tree.held(prompt, now_ns, lifetime_ns)
-            found[row] = kept.depth
-            tree.use(kept, now_ns)
-        else:
-            tree.use(prompt if what == _KEEP_PROMPT else answer, now_ns)
+    calls = requests["call"].tolist()
+    names, runs = _numbered(requests["session"].tolist())
+    left = [(2 + with_outputs) * num for num in np.bincount(runs).tolist()]  # events of a run
+    trees: dict[str, PrefixTree] = {}
+    at_work: dict[int, SessionPrompts] = {}
+    found = np.zeros(len(calls), np.int64)
+    for times, whats, rows in _events(requests, with_outputs=with_outputs):
+        for tree in trees.values():
+            tree.prune(times[0] - lifetime_ns)
+        for now_ns, what, row, run in zip(times, whats, rows, runs[rows].tolist(), strict=True):
+            prompts = at_work.get(run)
+            if prompts is None:
+                name = names[run]
+                prompts = at_work[run] = SessionPrompts(trees, name, _session(trace, name))
+            left[run] -= 1
+            if what == _KEEP_ANSWER and left[run]:  # the last answer of a run serves nobody
+                edge, depth = prompts.add_answer(calls[row])
+            else:
+                end = prompts.end(calls[row])
+                edge, depth = end.edge, end.depth
+                if what == _SEND:
+                    edge, depth = edge.held(depth, now_ns - lifetime_ns)
+                    found[row] = depth
+            edge.use(depth, now_ns)
+            if not left[run]:
+                prompts.drop()
+                del at_work[run]
     return found
 
 
-def _events(requests: Columns, *, with_outputs: bool) -> list[tuple[int, int, int]]:
-    """When calls are sent and kept, in order: (time, what, row)."""
-    first, finished = requests["first_token_ns"], requests["finished_ns"]
-    kept = np.where(first < 0, finished, first)
-    kinds = [(requests["submitted_ns"], _SEND), (kept, _KEEP_PROMPT)]
+def _numbered(names: list[str]) -> tuple[list[str], _IntArray]:
+    """The different names, and the number of each one's."""
+    numbers: dict[str, int] = {}
+    of = np.fromiter((numbers.setdefault(name, len(numbers)) for name in names), np.int64)
+    return list(numbers), of
+
+
+def _session(trace: Trace, name: str) -> Session:
+    """The session that ran under a name: a second run of it has another."""
+    try:
+        return trace.find(name)
+    except KeyError:
+        return trace.find(name.rpartition("#")[0])
+
+
+def _events(
+    requests: Columns, *, with_outputs: bool
+) -> Iterator[tuple[list[int], list[int], list[int]]]:
+    """When calls are sent and kept, in order and some at a time: times, what, and the rows."""
+    sent, first, finished = (requests[name] for name in HELD_COLUMNS[2:])
+    kinds = [(_KEEP_PROMPT, np.where(first < 0, finished, first)), (_SEND, sent)]
     if with_outputs:
-        kinds.append((finished, _KEEP_ANSWER))
-    return sorted(
-        (int(time_ns), what, row) for times, what in kinds for row, time_ns in enumerate(times)
-    )
-
-
-def _places(trace: Trace, names: list[str]) -> dict[tuple[str, str], _Place]:
-    """The places of all calls of the sessions that were run, by the name of the session's run."""
-    sessions = {session.id: session for session in trace}
-    trees: dict[str, _UsedTree] = {}
-    places: dict[tuple[str, str], _Place] = {}
-    for name in dict.fromkeys(names):
-        session = sessions.get(name) or sessions[name.rpartition("#")[0]]
-        places |= _session_places(name, session, trees)
-    return places
-
-
-def _session_places(
-    name: str, session: Session, trees: dict[str, _UsedTree]
-) -> dict[tuple[str, str], _Place]:
-    places = {}
-    ends: dict[str, tuple[Call, Position]] = {}
-    for call in session.calls:
-        tree = trees.setdefault(call.adapter or "", _UsedTree())
-        start, spans = prompt_path(name, call, ends, tree)
-        end, _ = tree.add(start, spans)
-        ends[call.id] = (call, end)
-        answer, _ = tree.add(end, [Span((name, f"out:{call.id}"), 0, call.output_tokens)])
-        places[name, call.id] = _Place(tree, end, answer)
-    return places
+        kinds.insert(0, (_KEEP_ANSWER, finished))
+    times = np.concatenate([times for _, times in kinds])
+    order = np.argsort(times, kind="stable")
+    what = np.array([what for what, _ in kinds])
+    for begin in range(0, len(order), _EVENTS):
+        some = order[begin : begin + _EVENTS]
+        kind, row = np.divmod(some, len(sent))
+        yield times[some].tolist(), what[kind].tolist(), row.tolist()

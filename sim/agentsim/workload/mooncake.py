@@ -8,6 +8,7 @@ session of one call: who goes on with whose conversation is not in the file.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from agentsim.domain.trace import Call, Header, Session, Trace
 from agentsim.domain.units import NS_PER_MS
 from agentsim.workload.lines import Lines, decode_object
 from agentsim.workload.rows import MAX_SECONDS, Count, Fault, faults_of_types, row_without
+from agentsim.workload.spool import MAX_IN_MEMORY, collect
 
 #: By convention of the published traces; not in the file.
 BLOCK_TOKENS = 512
@@ -44,23 +46,33 @@ def is_mooncake(record: dict[str, Any]) -> bool:
     return "hash_ids" in record and "type" not in record
 
 
-def read_mooncake(lines: Lines) -> Trace:
+def read_mooncake(lines: Lines, max_in_memory: int = MAX_IN_MEMORY) -> Trace:
     """Read a Mooncake trace.
+
+    Parameters
+    ----------
+    lines : Lines
+    max_in_memory : int
+        So many calls and sessions together may stay in memory.
 
     Raises
     ------
     TraceError
         At the first line that is not as the format says, or if there is none.
     """
-    sessions = []
     num_chained = 0
-    for number, line in lines:
-        record = decode_object(lines, number, line)
-        row, faults = _convert(record)
-        if row is None or faults:
-            raise lines.error("; ".join(map(str, faults)), number)
-        num_chained += "session_id" in record
-        sessions.append(_session(number, row, record))
+
+    def read() -> Iterator[Session]:
+        nonlocal num_chained
+        for number, line in lines:
+            record = decode_object(lines, number, line)
+            row, faults = _convert(record)
+            if row is None or faults:
+                raise lines.error("; ".join(map(str, faults)), number)
+            num_chained += "session_id" in record
+            yield _session(number, row, record)
+
+    sessions = collect(read(), max_in_memory)
     if not sessions:
         raise lines.error("no requests: expected at least one line")
     header = Header(source="mooncake", extra={"block_size": BLOCK_TOKENS})

@@ -1,128 +1,102 @@
-"""What has been sent before: a radix tree of named tokens, and the longest prefix found in it.
+"""What has been sent: a radix tree of named tokens, and the longest prefix found in it.
 
-A token is (segment, offset), the same wherever the segment is used; a path from the root is a
-prompt, or a prompt and its output. An edge is one stretch of one segment, so the work for a prompt
-is in its stretches, not in its tokens or blocks.
+A path from the root is a prompt, or a prompt and its output. Its tokens are spans: each is a name
+and so many of its tokens, from the first on; a token is (name, offset), the same wherever the name
+is used. The work for a prompt is in what is new of it.
+
+What belongs to one session hangs below a private edge (`Edge.private`) and is dropped with it; the
+rest can be forgotten when nobody used it for long (`PrefixTree.prune`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Iterator
 
-#: Where a name belongs: ("", name) is known to all sessions, (session, name) to one.
-Segment = tuple[str, str | int]
+from agentsim.workload.prefix_edge import Edge, PrivateEdge, Span
 
-
-class Span(NamedTuple):
-    """`tokens` tokens of a segment from `offset` on."""
-
-    segment: Segment
-    offset: int
-    tokens: int
-
-
-class Node:
-    """The tokens of one edge: those of `span`, after `start` tokens of its ancestors."""
-
-    __slots__ = ("children", "parent", "span", "start")
-
-    def __init__(self, parent: Node | None, start: int, span: Span) -> None:
-        self.parent = parent
-        self.start = start
-        self.span = span
-        self.children: dict[tuple[Segment, int], Node] = {}
-
-    @property
-    def end(self) -> int:
-        """Tokens from the root to the end of this edge."""
-        return self.start + self.span.tokens
-
-
-class Position(NamedTuple):
-    """A place in the tree: `depth` tokens from the root, in or at the end of `node`."""
-
-    node: Node
-    depth: int
+#: A tree with fewer spans is not worth pruning.
+_FEW_SPANS = 10_000
 
 
 class PrefixTree:
     """Every prompt (and output) so far, as paths from one root."""
 
     def __init__(self) -> None:
-        self._root = Node(None, 0, Span(("", ""), 0, 0))
+        self.root = Edge(None, 0, "", 0)
+        self._num_shared = 0  # spans, but for the private ones
+        self._enough = _FEW_SPANS
 
-    @property
-    def root(self) -> Position:
-        """The place before the first token."""
-        return Position(self._root, 0)
+    def add(self, edge: Edge, depth: int, spans: Iterable[Span]) -> tuple[Edge, int, int]:
+        """Go on from a place by some spans, adding what is not there yet.
 
-    def add(self, position: Position, spans: Iterable[Span]) -> tuple[Position, int]:
-        """Go on from a position by some spans, adding what is not there yet.
+        Parameters
+        ----------
+        edge : Edge
+            The edge of the tokens before `depth`, as `Place.prefix` gives it; or the root, or the
+            private edge that hangs there.
 
         Returns
         -------
-        tuple of Position and int
-            The end of the path, and how many of its tokens from the root were there before.
+        tuple of Edge, int and int
+            Edge and depth of the path's end, and how many of its tokens were there before.
         """
-        node, depth = self.prefix(position, position.depth)  # its edge may have been cut since
-        todo = [span for span in spans if span.tokens]
-        todo.reverse()
-        while todo:
-            span = todo.pop()
-            if depth < node.end:
-                inside = node.span.offset + depth - node.start
-                if (node.span.segment, inside) != (span.segment, span.offset):
-                    todo.append(span)
-                    return self._branch(self._cut(node, depth), depth, todo), depth
-                limit = node.end - depth
-            else:
-                child = node.children.get((span.segment, span.offset))
+        names, ends = edge.names, edge.ends
+        at = bisect_right(ends, depth)
+        start = ends[at - 1] if at else edge.origin  # where the span at `at` begins
+        spans = iter(spans)
+        for name, tokens in spans:
+            origin, end = depth, depth + tokens
+            while depth < end:
+                if at < len(ends) and start == origin and names[at] == name:
+                    if end < ends[at]:
+                        depth = end
+                    else:
+                        depth = start = ends[at]
+                        at += 1
+                    continue
+                children = edge.children
+                child = children.get((depth, name, origin)) if children else None
                 if child is None:
-                    todo.append(span)
-                    return self._branch(node, depth, todo), depth
-                node, limit = child, child.span.tokens
-            same = min(span.tokens, limit)
-            depth += same
-            if same < span.tokens:
-                todo.append(Span(span.segment, span.offset + same, span.tokens - same))
-        return Position(node, depth), depth
+                    return *self._grow(edge, depth, (name, origin, end), spans), depth
+                edge, at, start = child, 0, origin
+                names, ends = edge.names, edge.ends
+        return edge, depth, depth
 
-    def prefix(self, position: Position, depth: int) -> Position:
-        """The first `depth` tokens of a path that ends at `position`."""
-        node = position.node
-        while depth <= node.start and node.parent is not None:
-            node = node.parent
-        return Position(node, depth)
+    def _grow(
+        self, edge: Edge, depth: int, first: tuple[Hashable, int, int], spans: Iterator[Span]
+    ) -> tuple[Edge, int]:
+        """Let a path go on at a place with the rest of a span, and with others; where it ends."""
+        name, origin, end = first
+        if edge.ends and depth < edge.ends[-1]:
+            edge = edge.leave(depth, name, origin)
+        names, ends = edge.names, edge.ends
+        num_before = len(ends)
+        if ends and origin < depth:
+            ends[-1] = end
+        else:
+            names.append(name)
+            ends.append(end)
+        for name, tokens in spans:
+            if tokens:
+                names.append(name)
+                end += tokens
+                ends.append(end)
+        if not isinstance(edge, PrivateEdge):
+            self._num_shared += len(ends) - num_before
+        return edge, end
 
-    def spans_to(self, position: Position) -> list[Span]:
-        """The tokens from the root to a position."""
-        node: Node | None = position.node
-        depth = position.depth
-        spans = []
-        while node is not None:
-            tokens = min(depth, node.end) - node.start
-            spans.append(Span(node.span.segment, node.span.offset, tokens))
-            node = node.parent
-        return spans[::-1]
-
-    def _branch(self, node: Node, depth: int, todo: list[Span]) -> Position:
-        """Add spans (in reversed order) below a node, at its end."""
-        while todo:
-            span = todo.pop()
-            child = Node(node, depth, span)
-            node.children[span.segment, span.offset] = child
-            node, depth = child, depth + span.tokens
-        return Position(node, depth)
-
-    def _cut(self, node: Node, depth: int) -> Node:
-        """Part an edge at `depth`; the upper part is new, positions in the lower stay valid."""
-        assert node.parent is not None and depth > node.start
-        segment, offset, tokens = node.span
-        taken = depth - node.start
-        upper = Node(node.parent, node.start, Span(segment, offset, taken))
-        node.parent.children[segment, offset] = upper
-        node.parent, node.start = upper, depth
-        node.span = Span(segment, offset + taken, tokens - taken)
-        upper.children[segment, offset + taken] = node
-        return upper
+    def prune(self, since_ns: int) -> None:
+        """Forget what is not private and was not used later, once the tree has doubled."""
+        if self._num_shared < self._enough:
+            return
+        edges = [self.root]
+        for edge in edges:
+            below = edge.children.values()
+            edges += [child for child in below if not isinstance(child, PrivateEdge)]
+        self._num_shared = 0
+        for edge in reversed(edges):
+            if edge.trim(since_ns) and edge is not self.root:
+                edge.drop()
+            self._num_shared += len(edge.ends)
+        self._enough = 2 * self._num_shared + _FEW_SPANS

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import Meta
@@ -106,6 +116,36 @@ class CallRow(msgspec.Struct):
     measured: MeasuredRow | None = None
     input_estimated: bool | None = None
     output_estimated: bool | None = None
+
+
+class _PlainTool(ToolRow, forbid_unknown_fields=True):
+    pass
+
+
+class _PlainMeasured(MeasuredRow, forbid_unknown_fields=True):
+    pass
+
+
+class PlainCallRow(CallRow, forbid_unknown_fields=True, kw_only=True):
+    """A call line that says no more than `domain.trace.Call` has a place for."""
+
+    type: Literal["call"]
+    tools: list[_PlainTool] | None = None  # type: ignore[assignment]  # lists are invariant
+    measured: _PlainMeasured | None = None
+    tenant: None = None
+    deadline: None = None
+    slo: None = None
+
+
+_decode_plain_call = msgspec.json.Decoder(PlainCallRow).decode
+
+
+def plain_call(line: bytes) -> PlainCallRow | None:
+    """The call on a line; None if it is something else, has more to it, or is bad in any way."""
+    try:
+        return _decode_plain_call(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 INPUT_NAMES = ("input_tokens", "prompt_tokens", "input_length")

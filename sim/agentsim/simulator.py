@@ -83,14 +83,6 @@ def simulate(
     fitted = fit_trace(trace, config, system)
     rules = rules_of(system)
     plain, assumed = to_plain(config), (*system.assumptions, *_drafts_assumed(config, rules))
-    num_calls = fitted.num_calls
-
-    def tell(calls_done: int, total_calls: int, now_ns: int) -> None:
-        nonlocal num_calls
-        num_calls = total_calls
-        if progress is not None:
-            progress(calls_done, total_calls, now_ns)
-
     with ExitStack() as stack:
         folder = None
         if out is not None:
@@ -105,9 +97,8 @@ def simulate(
             contiguous=system.contiguous,
             exact=exact,
             check=check,
-            progress=tell,
-            on_session=ledger.add_session,
-            on_steps=ledger.add_steps,
+            progress=progress,
+            ledger=ledger,
         )
         stopped = False
         try:
@@ -115,18 +106,17 @@ def simulate(
         except KeyboardInterrupt:
             stopped = True
             simulation.server.steps.close()
-        ledger.gaps.add(*simulation.server.steps.gaps())
         facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
         if stopped:
-            facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": num_calls}
+            facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": simulation.num_calls}
         else:
-            ledger.check_complete(num_calls)
+            ledger.check_complete(simulation.num_calls)
         notes = {**fitted.notes, **simulation.waits.notes}
         run = Run(**ledger.close(), config=plain, facts=facts, assumptions=assumed, notes=notes)
         if folder is not None:
             run = folder.finish(run)
         if stopped:
-            raise Interrupted(ledger.num_calls, num_calls, out)
+            raise Interrupted(ledger.num_calls, simulation.num_calls, out)
         return run
 
 

@@ -85,6 +85,7 @@ def test_a_stopped_run_leaves_what_was_done(sessions: Trace, tmp_path: Path, num
     assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is False
     assert str(tmp_path / "run") in str(caught.value)
     assert f"{part.requests.num_rows} of 24 calls" in str(caught.value)
+    assert part.requests.num_rows == number  # all that were answered
     assert rows(part).items() <= rows(whole).items()
     num_steps = part.steps.num_rows
     assert part.steps["end_ns"].tolist() == whole.steps["end_ns"].tolist()[:num_steps]

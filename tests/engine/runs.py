@@ -140,11 +140,9 @@ def serve(
         window,
         exact=exact,
         check=check,
-        on_session=ledger.add_session,
-        on_steps=ledger.add_steps,
+        ledger=ledger,
     )
     simulation.run()
-    ledger.gaps.add(*simulation.server.steps.gaps())
     return Served(
         **ledger.close(),
         gaps={"ns": ledger.gaps.values, "weight": ledger.gaps.weights},

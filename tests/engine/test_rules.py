@@ -79,8 +79,7 @@ def refused(sessions: list[Session], rules: Rules) -> str:
     simulation = Simulation(Trace(sessions), Config(agents=AgentsConfig()), rules, COST)
     with pytest.raises(DoesNotFit) as refusal:
         simulation.run()
-    assert not simulation.runs
-    assert not simulation.requests
+    assert not simulation.ledger.num_calls
     assert simulation.env.now_ns == 0
     return str(refusal.value)
 

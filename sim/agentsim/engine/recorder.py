@@ -8,7 +8,6 @@ were taken.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
 from struct import Struct
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from agentsim.domain.batch import BatchShape
 from agentsim.domain.records import STEP_COLUMNS
+from agentsim.engine.ledger import Ledger
 
 IntArray = npt.NDArray[np.int64]
 Chunk = dict[str, IntArray]
@@ -37,18 +37,15 @@ class StepRecorder:
     ----------
     replica : int
         Its number.
-    sink : callable or None
-        Takes each chunk of columns, named as in `STEP_COLUMNS`; by default they are kept in
-        `chunks`.
+    ledger : Ledger
+        Takes each chunk of columns, named as in `STEP_COLUMNS`, and the gaps.
     """
 
-    def __init__(self, replica: int = 0, sink: Callable[[Chunk], None] | None = None) -> None:
-        self.chunks: list[Chunk] = []
-        self._sink = sink or self.chunks.append
+    def __init__(self, replica: int, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._replica = replica
         self._num_steps = 0  # handed over
         self._rest: Chunk = {name: np.zeros(0, np.int64) for name in _NAMES}
-        self._gaps: list[tuple[IntArray, IntArray]] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -136,27 +133,14 @@ class StepRecorder:
 
     def add_gaps(self, gaps_ns: IntArray, counts: IntArray) -> None:
         """Gaps between successive tokens, each with how often it was seen."""
-        self._gaps.append(_tally(gaps_ns, counts))
+        self._ledger.gaps.add(gaps_ns, counts)
 
     def close(self) -> None:
         """Hand over what is left."""
         self._expand()
         if len(self._rest["step"]):
-            self._sink(self._rest)
+            self._ledger.add_steps(self._rest)
             self._rest = {name: column[:0] for name, column in self._rest.items()}
-
-    def columns(self) -> Chunk:
-        """All steps, where the chunks were kept here."""
-        self.close()
-        chunks = self.chunks or [self._rest]
-        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in _NAMES}
-
-    def gaps(self) -> tuple[IntArray, IntArray]:
-        """Gaps in nanoseconds, each once and in order, and how often each was seen."""
-        self._expand()
-        empty = np.zeros(0, np.int64)
-        parts = [(empty, empty), *self._gaps]
-        return _tally(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
 
     def _expand(self) -> None:
         """Turn the rows into columns, and hand over what fills whole chunks."""
@@ -207,7 +191,9 @@ class StepRecorder:
         num_steps, done = len(made["end_ns"]), 0
         while num_steps - done >= CHUNK_STEPS:
             self._number(made, done, done + CHUNK_STEPS)
-            self._sink({name: column[done : done + CHUNK_STEPS] for name, column in made.items()})
+            self._ledger.add_steps(
+                {name: column[done : done + CHUNK_STEPS] for name, column in made.items()}
+            )
             done += CHUNK_STEPS
         self._number(made, done, num_steps)
         self._num_steps -= num_steps - done  # to be numbered again with what follows
@@ -223,11 +209,3 @@ def _repeated(column: IntArray, counts: IntArray) -> IntArray:
         return np.zeros(counts.sum(), np.int64)
     repeated: IntArray = np.repeat(column, counts)
     return repeated
-
-
-def _tally(values: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
-    """Each value once, in order, with the sum of its counts."""
-    unique, where = np.unique(values, return_inverse=True)
-    totals = np.zeros(len(unique), dtype=np.int64)
-    np.add.at(totals, where, counts)
-    return unique, totals

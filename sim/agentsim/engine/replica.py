@@ -20,7 +20,8 @@ from agentsim.domain.batch import BatchShape
 from agentsim.engine.batch import Batch
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
-from agentsim.engine.recorder import Chunk, StepRecorder
+from agentsim.engine.ledger import Ledger
+from agentsim.engine.recorder import StepRecorder
 from agentsim.engine.sequence import Sequence
 from agentsim.engine.stride import Stride
 from agentsim.errors import InvariantBroken
@@ -56,8 +57,8 @@ class Replica:
         Take every step by itself.
     check : bool
         Check the laws of the block pool after every decision.
-    on_steps : callable or None
-        Takes the columns of steps, a chunk at a time; see `StepRecorder`.
+    ledger : Ledger
+        What the steps are written down in.
     """
 
     def __init__(
@@ -70,12 +71,12 @@ class Replica:
         number: int = 0,
         exact: bool = False,
         check: bool = False,
-        on_steps: Callable[[Chunk], None] | None = None,
+        ledger: Ledger,
     ) -> None:
         self.env = env
         self.batcher = batcher
         self.cost = cost
-        self.steps = StepRecorder(number, on_steps)
+        self.steps = StepRecorder(number, ledger)
         self._finished = finished
         self._number = number
         self._exact = exact

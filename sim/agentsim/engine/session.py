@@ -14,7 +14,6 @@ import simpy
 
 from agentsim.domain.trace import Call, Session
 from agentsim.engine.clock import Clock, Phase
-from agentsim.engine.sequence import Sequence
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -26,11 +25,9 @@ class Flight:
     ----------
     key : tuple of int
         (order of the session's start, place in the session): order of arrivals of one instant.
-    sequence : Sequence or None
-        What the server made of it, once it is answered; None where there was nothing to do.
     """
 
-    __slots__ = ("answered", "call", "delay_ns", "key", "run", "sequence", "submitted_ns")
+    __slots__ = ("answered", "call", "delay_ns", "key", "run", "submitted_ns")
 
     def __init__(self, run: SessionRun, place: int, delay_ns: int) -> None:
         self.run = run
@@ -39,7 +36,6 @@ class Flight:
         self.delay_ns = delay_ns
         self.submitted_ns = run.env.now_ns
         self.answered = simpy.Event(run.env)
-        self.sequence: Sequence | None = None
 
 
 class SessionRun:
@@ -61,11 +57,6 @@ class SessionRun:
         Wait before a call, scaled or drawn, in nanoseconds.
     ended : callable
         Called with the run when its last call has been answered.
-
-    Attributes
-    ----------
-    flights : list of Flight
-        Its calls that were answered; in the order of the trace once it has ended.
     """
 
     def __init__(
@@ -88,7 +79,6 @@ class SessionRun:
         self.started_ns = 0
         self.served_ns = 0
         self.finished_ns = 0
-        self.flights: list[Flight] = []
         self.paths: Any = None
         self._submit = submit
         self._wait_ns = wait_ns
@@ -108,7 +98,6 @@ class SessionRun:
             for place in range(len(calls)):
                 self.env.process(self._branch(place, done))
             yield self.env.all_of(list(done.values()))
-            self.flights.sort(key=_key_of)
         self._ended(self)
 
     def _branch(self, place: int, done: dict[str, simpy.Event]) -> Process:
@@ -128,7 +117,6 @@ class SessionRun:
         self._open()
         self._submit(flight)
         yield flight.answered
-        self.flights.append(flight)
         self._close()
 
     def _open(self) -> None:
@@ -150,7 +138,3 @@ def _is_chain(calls: tuple[Call, ...]) -> bool:
             return False
         before = (call.id,)
     return True
-
-
-def _key_of(flight: Flight) -> tuple[int, int]:
-    return flight.key

@@ -15,8 +15,8 @@ from agentsim.domain.trace import Call, Session, StoredSessions, Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
+from agentsim.engine.ledger import Ledger
 from agentsim.engine.paths import SessionPaths
-from agentsim.engine.recorder import Chunk
 from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
@@ -55,10 +55,13 @@ class Simulation:
         See `Replica`.
     progress : callable or None
         Called with (calls done, calls in all, simulated nanoseconds) after each call.
-    on_session : callable or None
-        Takes each run of a session when it has ended; by default they are kept in `runs`.
-    on_steps : callable or None
-        Takes the columns of steps, a chunk at a time; see `StepRecorder`.
+    ledger : Ledger or None
+        What everything is written down in.
+
+    Attributes
+    ----------
+    num_calls : int
+        Calls that will be answered, known once it runs.
     """
 
     def __init__(
@@ -73,21 +76,18 @@ class Simulation:
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
-        on_session: Callable[[SessionRun], None] | None = None,
-        on_steps: Callable[[Chunk], None] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.env = Clock()
         self.rules = rules
         self.waits = Waits(config.agents, config.seed)
-        self.runs: list[SessionRun] = []
-        self.num_done = 0
-        self._on_session = on_session or self.runs.append
+        self.ledger = ledger or Ledger()
+        self.num_calls = 0
         self._num_started = 0
         self._config = config
         self._trace = trace
         self._progress = progress
         self._inbox: list[Flight] = []
-        self._num_calls = 0
         self._contiguous = contiguous
         self._acceptance = resolve(config)
         self.server: Replica | StaticServer
@@ -100,7 +100,7 @@ class Simulation:
                 max_tokens=contiguous.max_tokens,
                 block_size=rules.block_size,
                 window=window,
-                on_steps=on_steps,
+                ledger=self.ledger,
             )
         else:
             self.server = Replica(
@@ -110,7 +110,7 @@ class Simulation:
                 self._answer,
                 exact=exact,
                 check=check,
-                on_steps=on_steps,
+                ledger=self.ledger,
             )
 
     def run(self) -> None:
@@ -138,25 +138,20 @@ class Simulation:
             gc.set_threshold(*thresholds)
         self.server.steps.close()
 
-    @property
-    def requests(self) -> list[tuple[Flight, Sequence | None]]:
-        """The calls of the runs kept here, with what the server made of them."""
-        return [(flight, flight.sequence) for run in self.runs for flight in run.flights]
-
     # -- agents
 
     def _start_agents(self) -> None:
         agents, sessions = self._config.agents, self._trace.sessions
         if agents.num_agents is None:
-            self._num_calls = self._trace.num_calls
+            self.num_calls = self._trace.num_calls
             self.env.process(self._arrivals())
             return
         num_agents = agents.num_agents
         num_runs = max(num_agents, len(sessions))
-        self._num_calls = self._trace.num_calls
+        self.num_calls = self._trace.num_calls
         if num_runs > len(sessions):
             self.waits.notes[AGAIN] = num_runs - len(sessions)
-            self._num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
+            self.num_calls = sum(len(s.calls) for s, _ in _repeated(sessions, num_runs))
         todo = _repeated(sessions, num_runs)
         for slot in range(num_agents):
             # one each where there are not enough for a second
@@ -204,7 +199,7 @@ class Simulation:
             slot=slot,
             submit=self._submit,
             wait_ns=self.waits.wait_ns,
-            ended=self._on_session,
+            ended=self.ledger.end_session,
         )
         if self.rules.enable_prefix_caching and isinstance(self.server, Replica):
             run.paths = SessionPaths(self.server.batcher.pool.tree, session, str(number))
@@ -269,10 +264,9 @@ class Simulation:
         self._done(flight, sequence)
 
     def _done(self, flight: Flight, sequence: Sequence | None) -> None:
-        flight.sequence = sequence
-        self.num_done += 1
+        self.ledger.add_call(flight, sequence)
         if self._progress is not None:
-            self._progress(self.num_done, self._num_calls, self.env.now_ns)
+            self._progress(self.ledger.num_calls, self.num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
         self.env.trigger(flight.answered, self.env.now_ns, Phase.ARRIVE)
 

@@ -15,7 +15,8 @@ import simpy
 from agentsim.domain.batch import BatchShape
 from agentsim.domain.records import STEP_COLUMNS
 from agentsim.engine.clock import Clock, Phase
-from agentsim.engine.recorder import Chunk, StepRecorder
+from agentsim.engine.ledger import Ledger
+from agentsim.engine.recorder import StepRecorder
 from agentsim.engine.replica import StepCost
 from agentsim.engine.sequence import Sequence, Status
 
@@ -37,8 +38,8 @@ class StaticServer:
         Tokens in a block, in which what is used is counted.
     window : int or None
         Sliding window of the model, tokens.
-    on_steps : callable or None
-        Takes the columns of steps, a chunk at a time; see `StepRecorder`.
+    ledger : Ledger
+        What the steps are written down in.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class StaticServer:
         max_tokens: int,
         block_size: int,
         window: int | None = None,
-        on_steps: Callable[[Chunk], None] | None = None,
+        ledger: Ledger,
     ) -> None:
         self.env = env
         self.cost = cost
-        self.steps = StepRecorder(0, on_steps)
+        self.steps = StepRecorder(0, ledger)
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self._finished = finished

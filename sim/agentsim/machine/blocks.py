@@ -68,6 +68,7 @@ class BlockPool:
         self._queued = 0
         self._void = Node(None, 0, 0, [], 0)  # of extents without content
         self._queue = Extent(self._void, 0, 0, 0)  # sentinel: the front is `after`
+        self._queue.before = self._queue.after = self._queue
 
     @property
     def num_free(self) -> int:
@@ -129,6 +130,7 @@ class BlockPool:
         self._queued -= left
         while left:
             extent = self._queue.after
+            assert extent is not None
             node, hi = extent.node, extent.hi
             gone = min(left, hi - extent.lo)
             left -= gone
@@ -248,6 +250,7 @@ class BlockPool:
         queued = 0
         extent = self._queue.after
         while extent is not self._queue:
+            assert extent is not None
             _must(not extent.refs and extent.lo < extent.hi, "a free extent is in use or empty")
             queued += extent.hi - extent.lo
             free += (extent.hi - extent.lo) * (extent.node is self._void)

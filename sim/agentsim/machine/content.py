@@ -36,8 +36,8 @@ class Extent:
         self.hi = hi
         self.refs = refs
         self.rest: Extent | None = None
-        self.before: Extent = self
-        self.after: Extent = self
+        self.before: Extent | None = None
+        self.after: Extent | None = None
 
     def cut(self, at: int) -> Extent:
         """Keep ``[lo, at)`` and return the rest as an extent of the same state and place."""
@@ -53,15 +53,17 @@ class Extent:
 
     def link_before(self, other: Extent) -> None:
         """Enter the free queue in front of `other`."""
-        self.before, self.after = other.before, other
-        other.before.after = self
-        other.before = self
+        before = other.before
+        assert before is not None
+        self.before, self.after = before, other
+        before.after = other.before = self
 
     def unlink(self) -> None:
         """Leave the free queue."""
+        assert self.before is not None and self.after is not None
         self.before.after = self.after
         self.after.before = self.before
-        self.before = self.after = self
+        self.before = self.after = None
 
 
 class Node:

@@ -89,3 +89,14 @@ def test_hashed_blocks_are_shared_and_a_partial_one_by_its_length() -> None:
         Call("c", 24, 0, blocks=(1, 7, 3), block_tokens=8),
     ]
     assert _reuse(*calls).tokens == 20 + 8
+
+
+def test_a_hash_is_not_the_segment_of_that_name() -> None:
+    calls = [
+        Call("a", 8, 0, segments=(("h", 8),)),
+        Call("b", 16, 0, blocks=("h", 1), block_tokens=8),
+        Call("c", 8, 0, blocks=(1,), block_tokens=8),
+        Call("d", 8, 0, blocks=("1",), block_tokens=8),
+    ]
+    assert _reuse(*calls).tokens == 0
+    assert _reuse(*calls, Call("e", 16, 0, blocks=("h", 1), block_tokens=8)).tokens == 16

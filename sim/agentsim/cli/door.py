@@ -118,7 +118,11 @@ def _bug_line(error: InvariantBroken, args: Sequence[str] | None) -> str:
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
+        from importlib.util import find_spec
+
         from agentsim.report.document import package_version
 
-        click.echo(f"agentsim {package_version()}")
+        loop = find_spec("agentsim.engine.batcher")
+        is_python = loop is not None and str(loop.origin).endswith(".py")
+        click.echo(f"agentsim {package_version()} ({'Python' if is_python else 'compiled'})")
         ctx.exit()

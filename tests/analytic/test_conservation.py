@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agentsim.domain.trace import Call, Session
 from agentsim.engine.rules import Rules
+from agentsim.machine.laws import check_pool
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
 
@@ -241,7 +242,7 @@ def test_at_the_end_every_block_is_free(made: list[Session], rule: Rules, cost: 
     assert pool.num_free == rule.usable_blocks
     assert not batcher.has_unfinished
     assert not batcher.in_flight
-    pool.check([])
+    check_pool(pool, [])
     assert not any(node.tips for node in pool.tree.nodes())
     pool.take(pool.num_free)
     assert pool.num_cached == 0

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 
 from agentsim.machine.blocks import BlockPool, BlockTable
 from agentsim.machine.content import Span, Tip
+from agentsim.machine.laws import check_pool
 from properties.naive_pool import NaivePool, NaiveTable, Tokens
 
 LONGEST_PATH = 60
@@ -177,7 +178,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self) -> None:
-        self.pool.check(path.table for path in self.paths)
+        check_pool(self.pool, [path.table for path in self.paths])
         assert self.pool.num_free == len(self.naive.free)
         self._compare_hits()
 
@@ -191,12 +192,12 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.pool.take(1) == self.naive.take(naive, 1)
             table.held += 1
             self._compare_hits()
-        self.pool.check([table, *(path.table for path in self.paths)])
+        check_pool(self.pool, [table, *(path.table for path in self.paths)])
         for path in self.paths:
             self.pool.release(path.table)
             self.pool.tree.drop(path.tip)
         self.pool.release(table)
-        self.pool.check([])
+        check_pool(self.pool, [])
         self.pool.take(self.pool.num_free)
         assert not any(node.parent for node in self.pool.tree.nodes())
 

@@ -22,6 +22,7 @@ from agentsim.engine.queue import WaitingQueue
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
 from agentsim.errors import InvariantBroken
+from agentsim.machine.laws import check_pool
 from agentsim.policies.schedulers import make_policy
 
 
@@ -150,7 +151,7 @@ class Batcher:
         """
         for sequence in self.group:
             self.memory.settle(sequence)
-        self.pool.check(sequence.table for sequence in self.running)
+        check_pool(self.pool, [sequence.table for sequence in self.running])
         grouped = self.group.num_members
         if grouped + len(self.loose) != self.num_running:
             raise InvariantBroken(

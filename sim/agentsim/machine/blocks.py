@@ -9,7 +9,7 @@ takes content out of the queue again. The work does not grow with the length of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from agentsim.errors import InvariantBroken
 from agentsim.machine.content import ContentTree, Extent, Node, Tip
@@ -47,6 +47,8 @@ class BlockPool:
     ----------
     blank : int
         Free blocks without content in front of the queue.
+    num_queued : int
+        The other free blocks.
     num_cached : int
         Distinct blocks of content in the cache.
     """
@@ -65,7 +67,7 @@ class BlockPool:
         self.tree = ContentTree(block_size)
         self.blank = num_blocks
         self.num_cached = 0
-        self._queued = 0
+        self.num_queued = 0
         self._void = Node(None, 0, 0, [], 0)  # of extents without content
         self._queue = Extent(self._void, 0, 0, 0)  # sentinel: the front is `after`
         self._queue.before = self._queue.after = self._queue
@@ -73,7 +75,7 @@ class BlockPool:
     @property
     def num_free(self) -> int:
         """Blocks that can be taken, those with cached content included."""
-        return self.blank + self._queued
+        return self.blank + self.num_queued
 
     def lookup(self, tip: Tip, max_blocks: int) -> tuple[int, int]:
         """The longest cached prefix of a path.
@@ -114,7 +116,7 @@ class BlockPool:
                     extent.cut(end)
                 if not extent.refs:
                     extent.unlink()
-                    self._queued -= end - begin
+                    self.num_queued -= end - begin
                 extent.refs += 1
                 table.entries.append((extent, end))
         table.held = table.cached = num_blocks
@@ -124,10 +126,11 @@ class BlockPool:
         if num_blocks <= self.blank:
             self.blank -= num_blocks
             return 0
-        _must(num_blocks <= self.num_free, f"{num_blocks} blocks taken of {self.num_free} free")
+        if num_blocks > self.num_free:
+            raise InvariantBroken(f"block pool: {num_blocks} blocks taken of {self.num_free} free")
         evicted = left = num_blocks - self.blank
         self.blank = 0
-        self._queued -= left
+        self.num_queued -= left
         while left:
             extent = self._queue.after
             assert extent is not None
@@ -187,7 +190,7 @@ class BlockPool:
         if self.two_ended:
             self.blank += num_blank
         elif num_blank:
-            self._queued += num_blank
+            self.num_queued += num_blank
             Extent(self._void, 0, num_blank, 0).link_before(self._queue)
         last: Extent | None = None
         for first, end in reversed(table.entries):
@@ -199,7 +202,7 @@ class BlockPool:
                 if extent.refs:
                     continue
                 extent.rest = None
-                self._queued += extent.hi - extent.lo
+                self.num_queued += extent.hi - extent.lo
                 node = extent.node
                 if last and last.node is node and last.lo == extent.hi and not node.overlap:
                     extent.hi = last.hi  # neighbours in content and in the queue: one extent
@@ -210,55 +213,12 @@ class BlockPool:
         table.entries.clear()
         table.held = table.cached = 0
 
-    def check(self, tables: Iterable[BlockTable]) -> None:
-        """The laws: no block lost or held twice, the free queue and the tree agree.
-
-        Raises
-        ------
-        InvariantBroken
-        """
-        held: dict[Extent, int] = {}
-        private = 0
-        for table in tables:
-            private += table.held - table.cached
-            position = 0
-            for first, end in table.entries:
-                extent: Extent | None = first
-                while extent is not None and extent.lo < end:
-                    _must(extent.lo == position, f"a table has a gap at block {position}")
-                    position = extent.hi
-                    held[extent] = held.get(extent, 0) + 1
-                    extent = extent.rest if extent.hi < end else None
-            _must(
-                position == table.cached,
-                f"a table has {position} cached blocks, not {table.cached}",
-            )
-        in_use = free = num_cached = 0
-        for node in self.tree.nodes():
-            first_block = node.start // self.block_size
-            covered = first_block
-            for extent in sorted(node.extents, key=lambda e: e.lo):
-                _must(extent.lo <= covered, f"cached content has a gap at block {covered}")
-                covered = max(covered, extent.hi)
-                _must(extent.refs == held.get(extent, 0), "an extent has a wrong reference count")
-                in_use += (extent.hi - extent.lo) * (extent.refs > 0)
-                free += (extent.hi - extent.lo) * (extent.refs == 0)
-            _must(covered == node.top, f"a node has top {node.top}, not {covered}")
-            if covered > first_block and node.parent is not None:
-                _must(node.parent.top >= first_block, "content is cached without what it follows")
-            num_cached += covered - first_block
-        queued = 0
+    def free_extents(self) -> Iterator[Extent]:
+        """The extents of the free queue, the next to be evicted first; for checks and tests."""
         extent = self._queue.after
-        while extent is not self._queue:
-            assert extent is not None
-            _must(not extent.refs and extent.lo < extent.hi, "a free extent is in use or empty")
-            queued += extent.hi - extent.lo
-            free += (extent.hi - extent.lo) * (extent.node is self._void)
+        while extent is not None and extent is not self._queue:
+            yield extent
             extent = extent.after
-        _must(free == queued == self._queued, f"{free} free, {queued} queued blocks")
-        _must(num_cached == self.num_cached, f"{num_cached} cached blocks, not {self.num_cached}")
-        total = self.blank + free + in_use + private
-        _must(total == self.num_blocks, f"{total} blocks of {self.num_blocks} accounted for")
 
     def _path(self, tip: Tip, max_blocks: int) -> Iterator[tuple[Node, int, int]]:
         """The nodes of a path that hold its cached prefix, last first, with the blocks in each."""
@@ -321,8 +281,3 @@ def _cover(node: Node, lo: int, hi: int) -> Iterator[tuple[Extent, int, int]]:
             raise InvariantBroken(f"block {lo} of a path is not cached, {hi} is")
         yield extent, lo, end
         lo = end
-
-
-def _must(truth: bool, otherwise: str) -> None:
-    if not truth:
-        raise InvariantBroken(f"block pool: {otherwise}")

@@ -28,6 +28,8 @@ from agentsim.errors import InvariantBroken
 
 #: strides longer than this are taken in parts
 MAX_STRIDE = 1 << 14
+#: for so many it is not worth looking when somebody else acts: a stride too long is cut
+FEW_STEPS = 32
 
 
 class StepCost(Protocol):
@@ -232,10 +234,11 @@ class Replica:
         shape = batcher.decode_shape()
         starts_ns = batcher.in_flight[0].end_ns if batcher.lag else now_ns
         num_steps = min(num_stable, self.max_stride)
-        ahead = self.env.next_ns - starts_ns
-        shortest_ns = self.cost.step_ns(shape)
-        if ahead < num_steps * shortest_ns:
-            num_steps = min(num_steps, 2 + max(0, int(ahead)) // shortest_ns)
+        if num_steps > FEW_STEPS:
+            ahead = self.env.next_ns - starts_ns
+            shortest_ns = self.cost.step_ns(shape)
+            if ahead < num_steps * shortest_ns:
+                num_steps = min(num_steps, 2 + max(0, int(ahead)) // shortest_ns)
         growth = batcher.group.window_growth
         durations = self.cost.decode_steps_ns(shape, num_steps, growth)
         num_waiting = len(batcher.waiting)

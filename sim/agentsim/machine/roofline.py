@@ -21,6 +21,8 @@ from agentsim.machine.coefficients import Coefficients
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_INDEX: IntArray = np.arange(1 << 10)
+
 
 class Roofline:
     """Step times of one model on one GPU (or on several of them in tensor parallel).
@@ -76,14 +78,23 @@ class Roofline:
             raise ValueError("decode_steps_ns: the batch holds a prefill")
         c = self.coefficients
         fixed, launch, cpu = self._apart_from_decode_attention(shape)
-        index = np.arange(num_steps, dtype=np.int64)
-        context = shape.decode_context + index * shape.num_seqs
-        window = shape.window_decode_context + index * window_growth
-        attention = context * c.decode_full + window * c.decode_window
-        gpu = np.maximum(fixed + attention, launch) + c.step
-        total = np.maximum(gpu, cpu) if c.hides_cpu else gpu + cpu
-        result: IntArray = np.maximum(np.rint(total).astype(np.int64), 1)
-        return result
+        # each comparison is settled by the first step: what follows only becomes longer
+        index = _INDEX[:num_steps] if num_steps <= len(_INDEX) else np.arange(num_steps)
+        context = index * shape.num_seqs
+        context += shape.decode_context
+        gpu = context * c.decode_full
+        if c.decode_window:
+            gpu += (shape.window_decode_context + index * window_growth) * c.decode_window
+        gpu += fixed
+        if gpu[0] < launch:
+            np.maximum(gpu, launch, out=gpu)
+        gpu += c.step
+        if not c.hides_cpu:
+            gpu += cpu
+        elif gpu[0] < cpu:
+            np.maximum(gpu, cpu, out=gpu)
+        result: IntArray = np.rint(gpu, out=gpu).astype(np.int64)
+        return result if result[0] else np.maximum(result, 1)
 
     def _apart_from_decode_attention(self, shape: BatchShape) -> tuple[float, float, float]:
         """Nanoseconds of the GPU's kernels but for decode attention, of launches, of the CPU.

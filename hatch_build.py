@@ -41,6 +41,7 @@ COMPILED = (
     "engine/stride",
     "engine/waits",
     "machine/blocks",
+    "machine/coefficients",
     "machine/content",
     "machine/roofline",
     "workload/drafts",

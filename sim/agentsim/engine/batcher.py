@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 
-from agentsim.domain.batch import BatchShape
+from agentsim.domain.batch import BatchShape, shape_of
 from agentsim.engine.admission import Admission
 from agentsim.engine.batch import Batch, Item, add_up, grouped_item
 from agentsim.engine.budget import Budget
@@ -166,7 +166,9 @@ class Batcher:
         """The next step's shape if it is of the decode group alone."""
         group = self.group
         num = group.num_members
-        return BatchShape(num, num, num, 0, 0, 0, group.context + num, 0, 0, group.window_context)
+        return shape_of(
+            (num, num, num, 0, 0, 0, group.context + num, 0, 0, group.window_context, 0)
+        )
 
     def might_admit(self) -> bool:
         """Whether a request that arrives now could change what the next step is."""
@@ -217,7 +219,7 @@ class Batcher:
                 sequence.placeholders += 1 + item.num_drafts
                 sequence.drafts = self.rules.num_speculative_tokens
             add_up(sums, item, self.window)
-        batch.shape = BatchShape(*sums)
+        batch.shape = shape_of(tuple(sums))
 
     def _let_go(self, sequence: Sequence, batch: Batch) -> None:
         """A sequence has left the group, with this batch as its last step in it."""

@@ -39,13 +39,14 @@ class Clock(simpy.Environment):
         event = simpy.Event(self)
         if then is not None:
             event.callbacks.append(then)
-        return self.trigger(event, when_ns, phase)
-
-    def trigger(self, event: simpy.Event, when_ns: int, phase: int) -> simpy.Event:
-        """Let an event happen at `when_ns` (not before now), in this phase."""
         event._ok, event._value = True, None
         self.schedule(event, cast(Any, phase), when_ns - self._now)
         return event
+
+    def trigger(self, event: simpy.Event, phase: int) -> None:
+        """Let an event happen now, in this phase."""
+        event._ok, event._value = True, None
+        self.schedule(event, cast(Any, phase))
 
     @property
     def next_ns(self) -> float:

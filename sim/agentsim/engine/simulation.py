@@ -268,7 +268,7 @@ class Simulation:
         if self._progress is not None:
             self._progress(self.ledger.num_calls, self.num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
-        self.env.trigger(flight.answered, self.env.now_ns, Phase.ARRIVE)
+        self.env.trigger(flight.answered, Phase.ARRIVE)
 
 
 def _key_of(flight: Flight) -> tuple[int, int]:

@@ -102,13 +102,13 @@ class Roofline:
         These do not change while a batch only decodes.
         """
         c = self.coefficients
-        n, seqs = shape.num_tokens, shape.num_seqs
-        rows = shape.num_sampled if shape.num_sampled > seqs else seqs
+        n, seqs, rows, prefill_tokens, pairs, context, _, window_pairs, window_context, _, _ = shape
+        rows = max(rows, seqs)
         padded = n
         launch = c.launch_eager
         if n <= c.largest_graph:
             padded, launch = c.padded[n], c.launch_piecewise
-            is_decode = shape.prefill_tokens == 0 and n == seqs * c.decode_tokens
+            is_decode = prefill_tokens == 0 and n == seqs * c.decode_tokens
             if is_decode and n <= c.largest_decode_graph:
                 padded, launch = c.padded_decode[n], 0.0
         memory, compute = c.dense_memory, padded * c.dense_compute
@@ -122,12 +122,9 @@ class Roofline:
         memory, compute = c.head_memory, rows * c.head_compute
         head = memory + compute * c.exposed if memory > compute else compute + memory * c.exposed
         prefill = 0.0
-        if shape.prefill_tokens:
-            compute = shape.prefill_pairs * c.pairs_full + shape.window_pairs * c.pairs_window
-            memory = (
-                shape.prefill_context * c.context_full
-                + shape.window_prefill_context * c.context_window
-            )
+        if prefill_tokens:
+            compute = pairs * c.pairs_full + window_pairs * c.pairs_window
+            memory = context * c.context_full + window_context * c.context_window
             prefill = compute if compute > memory else memory
         fixed = (
             linear + head + prefill + padded * c.token + rows * c.row + seqs * c.sequence + c.layers

@@ -98,7 +98,8 @@ def gpu_time(run: Run, parts_of: PartsOf | None = None) -> dict[str, int]:
 
     def count_idle(starts: IntArray, ends: IntArray) -> None:
         nonlocal idle_ns, agents_ns, calls_ns
-        ends = np.maximum(starts, ends)
+        is_gap = ends > starts
+        starts, ends = starts[is_gap], ends[is_gap]
         idle_ns += int((ends - starts).sum())
         agents_ns += int(agents.within(starts, ends).sum())
         calls_ns += int(calls.within(starts, ends).sum())

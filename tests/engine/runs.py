@@ -143,6 +143,7 @@ def serve(
         ledger=ledger,
     )
     simulation.run()
+    ledger.check_complete(simulation.num_calls)
     return Served(
         **ledger.close(),
         gaps={"ns": ledger.gaps.values, "weight": ledger.gaps.weights},

@@ -25,6 +25,7 @@ MORE = {
     "cost": st.builds(GridCost, st.sampled_from([1, 10]), st.sampled_from([7, 64, 10**9])),
     "window": st.sampled_from([None, 40, 90]),
     "num_agents": st.sampled_from([None, None, 1, 2]),
+    "timeout_s": st.sampled_from([None, None, 40e-9, 300e-9]),
 }
 
 
@@ -45,6 +46,7 @@ JUST_BACK = {
     "cost": GridCost(1, 7),
     "window": None,
     "num_agents": None,
+    "timeout_s": None,
 }
 
 
@@ -67,6 +69,7 @@ CAP_FALLS = {
     "cost": GridCost(1, 10**9),
     "window": None,
     "num_agents": None,
+    "timeout_s": None,
 }
 
 
@@ -97,6 +100,7 @@ SAME_BLOCK = {
     "cost": GridCost(1, 7),
     "window": None,
     "num_agents": None,
+    "timeout_s": None,
 }
 
 

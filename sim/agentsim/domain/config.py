@@ -105,6 +105,8 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         What ``compact`` shortens a prompt to; 0: half of `max_model_len`.
     shared_prefix_tokens : int
         First tokens of every prompt taken as common to all sessions, for traces that do not say.
+    timeout_s : float or None
+        A client gives up on a call after so many seconds; the server then drops it.
     """
 
     num_agents: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
@@ -127,6 +129,7 @@ class AgentsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     too_long: Literal["refuse", "skip", "truncate", "compact"] = "refuse"
     compact_tokens: Natural = 0
     shared_prefix_tokens: Natural = 0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
 
 
 class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,7 +25,8 @@ REQUEST_COLUMNS: dict[str, tuple[str, str]] = {
     "replica": ("int64", "engine that served it"),
     "status": (
         "str",
-        "finished; skipped (no prompt); cut (max_model_len); too-long (session ended)",
+        "finished; skipped (no prompt); cut (max_model_len); timeout (the client gave up); "
+        "too-long (session ended)",
     ),
     "delay_ns": ("int64", "wait before the submission: tool, client or human"),
     "submitted_ns": ("int64", "submission to the server"),

@@ -103,6 +103,13 @@ class Batcher:
         if not self.lag and batch.items:
             self._regroup(batch)
 
+    def drop(self, sequence: Sequence) -> bool:
+        """End a sequence whose client gave up, unless it has ended; whether it did."""
+        if sequence.status is Status.FINISHED:
+            return False
+        self._delivery.drop(sequence)
+        return True
+
     def stable_steps(self) -> int:
         """How many steps, if nobody arrives, are all of the decode group and nothing else.
 

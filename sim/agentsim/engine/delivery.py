@@ -75,6 +75,18 @@ class Delivery:
             batch.gaps.append((0, made - 1))
         sequence.last_token_ns = batch.end_ns
 
+    def drop(self, sequence: Sequence) -> None:
+        """End a sequence that nobody waits for any more (vLLM's `finish_requests`); what is in
+        flight of it is thrown away."""
+        batcher = self._batcher
+        if sequence.joined >= 0:
+            batcher.memory.settle(sequence)
+            if batcher.group.drop(sequence):
+                batcher.left_in_flight(sequence)
+            batcher.loose.append(sequence)
+        sequence.was_dropped = True
+        self._finish(sequence)
+
     def _finish(self, sequence: Sequence) -> None:
         if sequence.status is Status.RUNNING:
             self._batcher.pool.release(sequence.table)

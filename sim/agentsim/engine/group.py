@@ -160,11 +160,19 @@ class DecodeGroup:
         leavers: list[tuple[Sequence, int]] = []
         while self._leaves and self._leaves[0][0] <= self.clock:
             sequence = heapq.heappop(self._leaves)[3]
+            if sequence.joined < 0:  # it was dropped
+                continue
             leavers.append((sequence, self.clock - sequence.joined))
             self._take_out(sequence, undelivered)
         if len(leavers) > 1:
             leavers.sort(key=_admission_of)
         return leavers
+
+    def drop(self, sequence: Sequence) -> int:
+        """Take a member out before its last step; how many steps it has made in the group."""
+        num_steps = self.clock - sequence.joined
+        self._take_out(sequence, self.lag)
+        return num_steps
 
     def dissolve(self) -> list[tuple[Sequence, int]]:
         """All members, out of the group, with their steps in it."""

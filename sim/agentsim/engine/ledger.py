@@ -95,7 +95,10 @@ class Ledger:
             page.words += (call.agent, call.id, "skipped")
             return
         made, asked = sequence.outputs, call.output_tokens
-        if made != sequence.num_output:
+        status = "cut" if asked > made else "finished"
+        if sequence.was_dropped:
+            status = "timeout"
+        elif made != sequence.num_output:
             raise InvariantBroken(f"a request made {made} of {sequence.num_output} tokens")
         self._made += made
         page.numbers += _packed(
@@ -117,7 +120,7 @@ class Ledger:
             sequence.accepted,
             sequence.verifications,
         )
-        page.words += (call.agent, call.id, "cut" if asked > made else "finished")
+        page.words += (call.agent, call.id, status)
 
     def end_session(self, run: SessionRun) -> None:
         """No call of this session follows."""

@@ -87,6 +87,7 @@ class Replica:
         self._stride: Stride | None = None
         self._begins_at = -1
         self._ends_at = -1
+        self._given_up: list[Sequence] = []
 
     def enqueue(self, sequence: Sequence) -> None:
         """A request arrives (in `Phase.ROUTE`)."""
@@ -101,6 +102,14 @@ class Replica:
             self._end_at(stride.over_ns)
         else:
             stride.arrivals.append(stride.num_decided(self.env.now_ns))
+
+    def give_up(self, sequence: Sequence) -> None:
+        """The client of a request waits no longer; it is dropped before the next decision."""
+        self._given_up.append(sequence)
+        stride = self._stride
+        if stride is not None:
+            stride.cut(stride.num_decided(self.env.now_ns))
+            self._end_at(stride.over_ns)
 
     def _begin_at(self, when_ns: int) -> None:
         if self._begins_at != when_ns:
@@ -136,6 +145,8 @@ class Replica:
 
     def _decide(self, now_ns: int) -> int:
         """Decide the next steps; when the first of those in flight will have ended, or -1."""
+        if self._given_up:
+            self._drop(now_ns)
         num_stable = 0 if self._exact else self.batcher.stable_steps()
         if num_stable > 1:
             over_ns = self._begin_stride(num_stable, now_ns)
@@ -144,6 +155,14 @@ class Replica:
         if self._check:
             self.batcher.check()
         return over_ns
+
+    def _drop(self, now_ns: int) -> None:
+        """Drop the requests whose clients gave up."""
+        given_up, self._given_up = self._given_up, []
+        for sequence in given_up:
+            if self.batcher.drop(sequence):
+                sequence.last_token_ns = now_ns
+                self._finished(sequence)
 
     def _take_in_ended(self, now_ns: int) -> bool:
         """Take in the output of what has ended now; whether to decide again in this instant."""

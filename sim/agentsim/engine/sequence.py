@@ -77,6 +77,7 @@ class Sequence:
         "status",
         "table",
         "verifications",
+        "was_dropped",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +119,7 @@ class Sequence:
         self.scheduled_ns = -1
         self.first_token_ns = -1
         self.last_token_ns = -1
+        self.was_dropped = False  # its client gave up
 
     @property
     def num_tokens(self) -> int:

@@ -20,7 +20,7 @@ from agentsim.engine.limits import check_fits
 from agentsim.engine.paths import SessionPaths
 from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
-from agentsim.engine.sequence import Sequence
+from agentsim.engine.sequence import Sequence, Status
 from agentsim.engine.session import Flight, SessionRun
 from agentsim.engine.static import StaticServer
 from agentsim.engine.waits import Waits
@@ -85,6 +85,8 @@ class Simulation:
         self.num_calls = 0
         self._num_started = 0
         self._config = config
+        timeout_s = config.agents.timeout_s
+        self._timeout_ns = None if timeout_s is None else seconds_to_ns(timeout_s)
         self._trace = trace
         self._progress = progress
         self._inbox: list[Flight] = []
@@ -219,11 +221,24 @@ class Simulation:
             inbox.sort(key=_key_of)
         for flight in inbox:
             if flight.call.input_tokens:
-                self.server.enqueue(self._sequence(flight))
+                sequence = self._sequence(flight)
+                self.server.enqueue(sequence)
+                if self._timeout_ns is not None:
+                    self._wait_at_most(self._timeout_ns, sequence)
             else:
                 if flight.run.paths is not None:
                     flight.run.paths.skip(flight.call)
                 self._done(flight, None)
+
+    def _wait_at_most(self, timeout_ns: int, sequence: Sequence) -> None:
+        """Let the client give up on a call after so long."""
+
+        def give_up(_: simpy.Event) -> None:
+            if sequence.status is not Status.FINISHED and isinstance(self.server, Replica):
+                self.server.give_up(sequence)
+
+        flight: Flight = sequence.owner
+        self.env.at(flight.submitted_ns + timeout_ns, Phase.ARRIVE, give_up)
 
     def _sequence(self, flight: Flight) -> Sequence:
         rules, call, run = self.rules, flight.call, flight.run

@@ -151,6 +151,11 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
         )
     contiguous = None
     if engine.kind in CONTIGUOUS:
+        if config.agents.timeout_s is not None:
+            raise ConfigError(
+                f"agents.timeout_s: engine.kind {engine.kind} drops no request, a batch runs to "
+                "its end"
+            )
         own = transformers_factors(config.cost)
         contiguous = contiguous_memory(gpu, model, kv_element_bytes(engine), own["hf_waste"].value)
         if engine.kind == "hf":

@@ -34,6 +34,8 @@ PartsOf = Callable[[Columns], Mapping[str, FloatArray]]
 
 #: Statuses of calls that the server answered; the others never reached it.
 SERVED = ("finished", "cut")
+#: Of those that reached it: also those whose client did not wait for the end.
+AT_SERVER = (*SERVED, "timeout")
 
 
 @dataclass(frozen=True, slots=True)

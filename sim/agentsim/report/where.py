@@ -18,12 +18,11 @@ from agentsim.domain.units import NS_PER_S
 from agentsim.errors import UserError
 from agentsim.report.cover import Cover
 from agentsim.report.metrics import (
-    SERVED,
+    AT_SERVER,
     FloatArray,
     IntArray,
     PartsOf,
     replicas_in,
-    served_chunks,
 )
 
 #: Causes of a step's time, and phases of a session's.
@@ -36,7 +35,8 @@ IDLE = ("idle_tools", "idle_nobody", "idle_between_steps")
 def at_server(run: Run) -> dict[int, Cover]:
     """When at least one call was at each of the replicas."""
     found: dict[int, list[Cover]] = {}
-    for columns in served_chunks(run, "replica", "submitted_ns", "finished_ns"):
+    names = ("replica", "submitted_ns", "finished_ns")
+    for columns in run.requests.chunks(*names, where={"status": AT_SERVER}):
         for replica in replicas_in(columns):
             mask = columns["replica"] == replica
             starts, ends = columns["submitted_ns"][mask], columns["finished_ns"][mask]
@@ -138,7 +138,7 @@ def agent_time(run: Run) -> dict[str, IntArray]:
     names = ["session", "submitted_ns", "scheduled_ns", "first_token_ns", "finished_ns"]
     if "recovering_ns" in run.requests:
         names.append("recovering_ns")
-    pairs = run.by_session(*names, where={"status": SERVED})
+    pairs = run.by_session(*names, where={"status": AT_SERVER})
     spent = [_session_time(sessions, requests) for sessions, requests in pairs]
     none = np.zeros(0, np.int64)
     return {cause: np.concatenate([none, *(part[cause] for part in spent)]) for cause in PHASES}
@@ -149,7 +149,9 @@ def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
     owner = _places(sessions["session"], calls["session"])
     submitted, finished = calls["submitted_ns"], calls["finished_ns"]
     scheduled, first = calls["scheduled_ns"], calls["first_token_ns"]
-    scheduled = np.where(scheduled < 0, submitted, scheduled)
+    # what was dropped before its first step only queued; of a measured call that may be unknown
+    unknown = np.where(first < 0, finished, submitted)
+    scheduled = np.where(scheduled < 0, unknown, scheduled)
     first = np.where(first < 0, finished, first)
 
     everyone = np.arange(len(sessions["session"]))

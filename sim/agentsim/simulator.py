@@ -95,6 +95,7 @@ def simulate(
             system.cost,
             system.model.window,
             contiguous=system.contiguous,
+            api=system.api,
             exact=exact,
             check=check,
             progress=progress,

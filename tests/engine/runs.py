@@ -23,6 +23,7 @@ from agentsim.engine.ledger import Ledger
 from agentsim.engine.replica import StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
+from agentsim.machine.api_server import NO_SERVER, ApiServer
 
 IntArray = npt.NDArray[np.int64]
 
@@ -120,6 +121,7 @@ def serve(
     exact: bool = False,
     check: bool = True,
     acceptance: float = 0.0,
+    api: ApiServer = NO_SERVER,
     prepare: Callable[[Any], None] = lambda server: None,
     **agents: Any,
 ) -> Served:
@@ -140,6 +142,7 @@ def serve(
         window,
         exact=exact,
         check=check,
+        api=api,
         ledger=ledger,
     )
     simulation.run()

@@ -154,6 +154,9 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scheduler_step_s: NonNegative | None = None
     scheduler_sequence_s: NonNegative | None = None
     allreduce_latency_s: NonNegative | None = None
+    api_request_s: NonNegative | None = None
+    api_prompt_token_s: NonNegative | None = None
+    api_stream_s: NonNegative | None = None
     link_efficiency: Share | None = None
     hf_prefill_token_s: NonNegative | None = None
     hf_decode_step_s: NonNegative | None = None

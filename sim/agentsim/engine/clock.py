@@ -43,10 +43,10 @@ class Clock(simpy.Environment):
         self.schedule(event, cast(Any, phase), when_ns - self._now)
         return event
 
-    def trigger(self, event: simpy.Event, phase: int) -> None:
-        """Let an event happen now, in this phase."""
+    def trigger(self, event: simpy.Event, phase: int, delay_ns: int = 0) -> None:
+        """Let an event happen after `delay_ns`, in this phase."""
         event._ok, event._value = True, None
-        self.schedule(event, cast(Any, phase))
+        self.schedule(event, cast(Any, phase), delay_ns)
 
     @property
     def next_ns(self) -> float:

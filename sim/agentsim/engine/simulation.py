@@ -24,6 +24,7 @@ from agentsim.engine.sequence import Sequence, Status
 from agentsim.engine.session import Flight, SessionRun
 from agentsim.engine.static import StaticServer
 from agentsim.engine.waits import Waits
+from agentsim.machine.api_server import NO_SERVER, ApiServer
 from agentsim.machine.blocks import BlockTable
 from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.acceptance import resolve
@@ -51,6 +52,8 @@ class Simulation:
         Sliding window of the model, tokens.
     contiguous : ContiguousMemory or None
         Serve batch after batch without paging, from this memory.
+    api : ApiServer
+        What lies between the agents and the engine.
     exact, check : bool
         See `Replica`.
     progress : callable or None
@@ -73,6 +76,7 @@ class Simulation:
         window: int | None = None,
         *,
         contiguous: ContiguousMemory | None = None,
+        api: ApiServer = NO_SERVER,
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
@@ -89,6 +93,7 @@ class Simulation:
         self._timeout_ns = None if timeout_s is None else seconds_to_ns(timeout_s)
         self._trace = trace
         self._progress = progress
+        self._api = api
         self._inbox: list[Flight] = []
         self._contiguous = contiguous
         self._acceptance = resolve(config)
@@ -210,7 +215,16 @@ class Simulation:
     # -- the way to the server and back
 
     def _submit(self, flight: Flight) -> None:
-        """Take in what an agent sends; in the order of keys at the end of the instant."""
+        """Take in what an agent sends."""
+        inbound_ns = self._api.inbound_ns(flight.call.input_tokens)
+        if not inbound_ns:
+            self._receive(flight)
+            return
+        arrives_ns = flight.submitted_ns + inbound_ns
+        self.env.at(arrives_ns, Phase.ARRIVE, lambda _: self._receive(flight))
+
+    def _receive(self, flight: Flight) -> None:
+        """It is at the engine, where those of an instant are taken in the order of keys."""
         if not self._inbox:
             self.env.at(self.env.now_ns, Phase.ROUTE, self._route)
         self._inbox.append(flight)
@@ -274,6 +288,9 @@ class Simulation:
     def _answer(self, sequence: Sequence) -> None:
         flight: Flight = sequence.owner
         sequence.owner = None
+        if sequence.first_token_ns >= 0:
+            sequence.first_token_ns += self._api.stream_ns
+        sequence.last_token_ns += self._api.stream_ns
         if flight.run.paths is not None:
             flight.run.paths.close(flight.call.id)
         self._done(flight, sequence)
@@ -283,7 +300,8 @@ class Simulation:
         if self._progress is not None:
             self._progress(self.ledger.num_calls, self.num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
-        self.env.trigger(flight.answered, Phase.ARRIVE)
+        back_ns = self._api.stream_ns if sequence is not None else 0
+        self.env.trigger(flight.answered, Phase.ARRIVE, back_ns)
 
 
 def _key_of(flight: Flight) -> tuple[int, int]:

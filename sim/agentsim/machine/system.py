@@ -17,6 +17,7 @@ from agentsim.domain.config import Config, EngineConfig, check_together, load_co
 from agentsim.domain.specs import GpuSpec, ModelSpec
 from agentsim.domain.speculation import check_speculation
 from agentsim.errors import ConfigError, UnknownName
+from agentsim.machine.api_server import NO_SERVER, ApiServer, api_server
 from agentsim.machine.capacity import KVCapacity, kv_element_bytes, size_kv_cache
 from agentsim.machine.catalog import find_gpu, find_model, formats
 from agentsim.machine.coefficients import Execution, work_out
@@ -63,6 +64,8 @@ class System:
         Everything not given by the user: ``name``, ``value``, ``kind``, ``source``.
     contiguous : ContiguousMemory or None
         For an engine without paging: what it has instead of `capacity`.
+    api : ApiServer
+        What lies between the clients and the engine; nothing before an engine without paging.
     """
 
     gpu: GpuSpec
@@ -72,6 +75,7 @@ class System:
     cost: StepTimes
     assumptions: tuple[dict[str, Any], ...]
     contiguous: ContiguousMemory | None = None
+    api: ApiServer = NO_SERVER
 
 
 def read_config(
@@ -162,7 +166,8 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
             cost = TransformersCost(roofline, own)
     passed_over = [*_left_out(model), *(draft.notes if draft is not None else ())]
     made = [*assumptions, *passed_over, *capacity.assumptions(), *cost.factors()]
-    return System(gpu, model, engine, capacity, cost, tuple(made), contiguous)
+    api = NO_SERVER if contiguous is not None else api_server(factors)
+    return System(gpu, model, engine, capacity, cost, tuple(made), contiguous, api)
 
 
 def _of_kind(engine: EngineConfig, model: ModelSpec) -> EngineConfig:

@@ -107,7 +107,8 @@ def test_settings_that_contradict_one_another_are_refused(sets: list[str]) -> No
 def test_the_echo_holds_every_setting() -> None:
     plain = to_plain(load_config(sets=["agents.ramp_s=2", "agents.num_agents=3"]))
     assert plain["agents"]["ramp_s"] == 2.0
-    assert set(plain) == {"gpu", "model", "seed", "engine", "agents", "cost", "speculation"}
+    sections = {"engine", "agents", "cluster", "cost", "speculation"}
+    assert set(plain) == {"gpu", "model", "seed", *sections}
     assert set(plain["engine"]) == set(EngineConfig.__struct_fields__)
 
 

@@ -106,7 +106,7 @@ def simulate(
             simulation.run()
         except KeyboardInterrupt:
             stopped = True
-            simulation.server.steps.close()
+            simulation.close()
         facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
         if stopped:
             facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": simulation.num_calls}

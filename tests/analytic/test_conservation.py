@@ -237,7 +237,7 @@ def test_nothing_happens_before_its_cause(made: list[Session], rule: Rules, cost
 @settings(max_examples=100)
 def test_at_the_end_every_block_is_free(made: list[Session], rule: Rules, cost: GridCost) -> None:
     """No table, no owner and no path is left over."""
-    batcher = serve(made, rule, cost, acceptance=0.4).simulation.server.batcher
+    batcher = serve(made, rule, cost, acceptance=0.4).simulation.servers[0].batcher
     pool = batcher.pool
     assert pool.num_free == rule.usable_blocks
     assert not batcher.has_unfinished

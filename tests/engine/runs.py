@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentsim.domain.batch import BatchShape
-from agentsim.domain.config import AgentsConfig, Config
+from agentsim.domain.config import AgentsConfig, ClusterConfig, Config
 from agentsim.domain.records import Columns
 from agentsim.domain.speculation import SpeculationConfig
 from agentsim.domain.table import Table
@@ -123,11 +123,13 @@ def serve(
     acceptance: float = 0.0,
     api: ApiServer = NO_SERVER,
     prepare: Callable[[Any], None] = lambda server: None,
+    replicas: int = 1,
+    routing: str = "round-robin",
     **agents: Any,
 ) -> Served:
     """Run sessions; `agents` are fields of `AgentsConfig`. `check`: every law at every step.
 
-    `prepare` may change the server before anything arrives.
+    `prepare` may change each server before anything arrives.
     """
     ledger = Ledger()
     simulation = Simulation(
@@ -135,6 +137,7 @@ def serve(
         Config(
             seed=seed,
             agents=AgentsConfig(**agents),
+            cluster=ClusterConfig(replicas=replicas, routing=routing),
             speculation=SpeculationConfig(rate=acceptance),
         ),
         rules or Rules(),
@@ -145,6 +148,8 @@ def serve(
         api=api,
         ledger=ledger,
     )
+    for server in simulation.servers:
+        prepare(server)
     simulation.run()
     ledger.check_complete(simulation.num_calls)
     return Served(

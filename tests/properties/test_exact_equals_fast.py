@@ -26,6 +26,8 @@ MORE = {
     "window": st.sampled_from([None, 40, 90]),
     "num_agents": st.sampled_from([None, None, 1, 2]),
     "timeout_s": st.sampled_from([None, None, 40e-9, 300e-9]),
+    "replicas": st.sampled_from([1, 1, 2, 3]),
+    "routing": st.sampled_from(["round-robin", "random", "least-load", "prefix-hash"]),
 }
 
 
@@ -47,6 +49,8 @@ JUST_BACK = {
     "window": None,
     "num_agents": None,
     "timeout_s": None,
+    "replicas": 1,
+    "routing": "round-robin",
 }
 
 
@@ -70,6 +74,8 @@ CAP_FALLS = {
     "window": None,
     "num_agents": None,
     "timeout_s": None,
+    "replicas": 1,
+    "routing": "round-robin",
 }
 
 
@@ -101,6 +107,8 @@ SAME_BLOCK = {
     "window": None,
     "num_agents": None,
     "timeout_s": None,
+    "replicas": 1,
+    "routing": "round-robin",
 }
 
 

@@ -6,6 +6,7 @@ Nothing heavy is imported until a command runs, so that ``agentsim --help`` is i
 
 from __future__ import annotations
 
+from agentsim.cli.calibrate import calibrate_command
 from agentsim.cli.case_study import case_study_command
 from agentsim.cli.door import Door
 from agentsim.cli.inspect import inspect_command
@@ -20,6 +21,7 @@ command = Door(
         inspect_command,
         schedule_command,
         case_study_command,
+        calibrate_command,
         list_command,
     ],
     help="""Simulate LLM agents being served by vLLM: how long a run takes, and why.

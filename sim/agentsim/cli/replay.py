@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: Options that are short for a setting: (option, setting, metavar, help).
 _SHORTHANDS = (
     ("--engine", "engine.kind", "KIND", "vllm, hf, static, continuous or hybrid."),
+    ("--replicas", "cluster.replicas", "N", "Engines behind a router; default 1."),
+    ("--routing", "cluster.routing", "NAME", "How requests are spread; see 'list routers'."),
     ("--agents", "agents.num_agents", "N", "Agents at work at a time; default: all sessions."),
     ("--ramp", "agents.ramp_s", "S", "Start agent i after i * S seconds."),
     ("--arrival", "agents.arrival", "HOW", "closed-loop (default), recorded or poisson:RATE."),

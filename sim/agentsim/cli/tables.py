@@ -58,6 +58,13 @@ def _schedulers() -> Iterator[Row]:
         yield {"name": name, "about": _about(SCHEDULERS, name)}
 
 
+def _routers() -> Iterator[Row]:
+    from agentsim.policies.routers import ROUTERS
+
+    for name in ROUTERS:
+        yield {"name": name, "about": _about(ROUTERS, name)}
+
+
 def _drafters() -> Iterator[Row]:
     from agentsim.policies.drafters import DRAFTERS
 
@@ -126,6 +133,7 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "gpus": _gpus,
     "models": _models,
     "schedulers": _schedulers,
+    "routers": _routers,
     "drafters": _drafters,
     "formats": _formats,
     "presets": _presets,

@@ -143,6 +143,7 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power_efficiency: Share | None = None
     attention_bandwidth_efficiency: Share | None = None
     attention_compute_efficiency: Share | None = None
+    mixed_reread: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     overlap_loss: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     format_bandwidth_ratio: Positive | None = None
     format_compute_ratio: Positive | None = None
@@ -164,6 +165,21 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hf_waste: Annotated[float, msgspec.Meta(ge=0, lt=1)] | None = None
 
 
+class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many engines there are.
+
+    Attributes
+    ----------
+    replicas : int
+        Engines, each with the GPUs of its tensor parallel group.
+    routing : str
+        How requests are spread over them, see ``agentsim list routers``.
+    """
+
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    routing: str = "round-robin"
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one run."""
 
@@ -172,6 +188,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     engine: EngineConfig = EngineConfig()
     agents: AgentsConfig = AgentsConfig()
+    cluster: ClusterConfig = ClusterConfig()
     cost: CostConfig = CostConfig()
     speculation: SpeculationConfig = SpeculationConfig()
 

@@ -90,7 +90,7 @@ class Ledger:
         self.num_calls += 1
         sent_ns, delay_ns = flight.submitted_ns, flight.delay_ns
         if sequence is None:
-            head = (place, run.slot, 0, delay_ns, sent_ns, sent_ns, -1, sent_ns)
+            head = (place, run.slot, flight.server, delay_ns, sent_ns, sent_ns, -1, sent_ns)
             page.numbers += _packed(*head, *_NOTHING)
             page.words += (call.agent, call.id, "skipped")
             return
@@ -104,7 +104,7 @@ class Ledger:
         page.numbers += _packed(
             place,
             run.slot,
-            0,
+            flight.server,
             delay_ns,
             sent_ns,
             sequence.scheduled_ns,

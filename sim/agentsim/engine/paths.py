@@ -46,6 +46,12 @@ class SessionPaths:
             if tip is not None:
                 self._tree.drop(tip)
 
+    def drop(self) -> None:
+        """No call of the session follows."""
+        for tip in self._tips.values():
+            self._tree.drop(tip)
+        self._tips.clear()
+
     def skip(self, call: Call) -> None:
         """The call never runs."""
         if call.id not in self._tips and call.extends is not None:

@@ -25,9 +25,11 @@ class Flight:
     ----------
     key : tuple of int
         (order of the session's start, place in the session): order of arrivals of one instant.
+    server : int
+        Where it was sent.
     """
 
-    __slots__ = ("answered", "call", "delay_ns", "key", "run", "submitted_ns")
+    __slots__ = ("answered", "call", "delay_ns", "key", "run", "server", "submitted_ns")
 
     def __init__(self, run: SessionRun, place: int, delay_ns: int) -> None:
         self.run = run
@@ -35,6 +37,7 @@ class Flight:
         self.key = (run.number, place)
         self.delay_ns = delay_ns
         self.submitted_ns = run.env.now_ns
+        self.server = 0
         self.answered = simpy.Event(run.env)
 
 

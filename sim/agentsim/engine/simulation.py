@@ -15,9 +15,9 @@ from agentsim.domain.trace import Call, Session, StoredSessions, Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
+from agentsim.engine.fleet import Fleet, FleetPaths, Server
 from agentsim.engine.ledger import Ledger
 from agentsim.engine.limits import check_fits
-from agentsim.engine.paths import SessionPaths
 from agentsim.engine.replica import Replica, StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
@@ -29,6 +29,7 @@ from agentsim.machine.blocks import BlockTable
 from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.acceptance import resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
+from agentsim.policies.routers import make_router
 
 AGAIN = "sessions run again, with private content of their own, for more agents than sessions"
 
@@ -39,7 +40,7 @@ Progress = Callable[[int, int, int], None]
 
 
 class Simulation:
-    """Sessions of a trace against one engine.
+    """Sessions of a trace against one engine, or several behind a router.
 
     Parameters
     ----------
@@ -97,28 +98,40 @@ class Simulation:
         self._inbox: list[Flight] = []
         self._contiguous = contiguous
         self._acceptance = resolve(config)
-        self.server: Replica | StaticServer
-        if contiguous is not None:
-            self.server = StaticServer(
+        cluster = config.cluster
+        router = make_router(cluster.routing, cluster.replicas, config.seed)
+        self.servers: list[Server] = [
+            self._new_server(number, cost, window, exact=exact, check=check)
+            for number in range(cluster.replicas)
+        ]
+        self._fleet = Fleet(self.servers, router if cluster.replicas > 1 else None)
+
+    def _new_server(
+        self, number: int, cost: StepCost, window: int | None, *, exact: bool, check: bool
+    ) -> Server:
+        rules = self.rules
+        if self._contiguous is not None:
+            return StaticServer(
                 self.env,
                 cost,
                 self._answer,
+                number=number,
                 max_batch=rules.max_num_seqs,
-                max_tokens=contiguous.max_tokens,
+                max_tokens=self._contiguous.max_tokens,
                 block_size=rules.block_size,
                 window=window,
                 ledger=self.ledger,
             )
-        else:
-            self.server = Replica(
-                self.env,
-                Batcher(rules, window),
-                cost,
-                self._answer,
-                exact=exact,
-                check=check,
-                ledger=self.ledger,
-            )
+        return Replica(
+            self.env,
+            Batcher(rules, window),
+            cost,
+            self._answer,
+            number=number,
+            exact=exact,
+            check=check,
+            ledger=self.ledger,
+        )
 
     def run(self) -> None:
         """From the first session to the last answer.
@@ -143,7 +156,12 @@ class Simulation:
             self.env.run()
         finally:
             gc.set_threshold(*thresholds)
-        self.server.steps.close()
+        self.close()
+
+    def close(self) -> None:
+        """Write down the steps that were taken, also of a run that was stopped."""
+        for server in self.servers:
+            server.steps.close()
 
     # -- agents
 
@@ -206,11 +224,17 @@ class Simulation:
             slot=slot,
             submit=self._submit,
             wait_ns=self.waits.wait_ns,
-            ended=self.ledger.end_session,
+            ended=self._end,
         )
-        if self.rules.enable_prefix_caching and isinstance(self.server, Replica):
-            run.paths = SessionPaths(self.server.batcher.pool.tree, session, str(number))
+        if self.rules.enable_prefix_caching and self._contiguous is None:
+            run.paths = FleetPaths(self.servers, session, str(number))
         return run
+
+    def _end(self, run: SessionRun) -> None:
+        """A session has had its last answer."""
+        if run.paths is not None:
+            run.paths.drop()
+        self.ledger.end_session(run)
 
     # -- the way to the server and back
 
@@ -235,8 +259,9 @@ class Simulation:
             inbox.sort(key=_key_of)
         for flight in inbox:
             if flight.call.input_tokens:
+                flight.server = self._fleet.route(flight.run.session, flight.run.name, flight.call)
                 sequence = self._sequence(flight)
-                self.server.enqueue(sequence)
+                self.servers[flight.server].enqueue(sequence)
                 if self._timeout_ns is not None:
                     self._wait_at_most(self._timeout_ns, sequence)
             else:
@@ -247,11 +272,13 @@ class Simulation:
     def _wait_at_most(self, timeout_ns: int, sequence: Sequence) -> None:
         """Let the client give up on a call after so long."""
 
-        def give_up(_: simpy.Event) -> None:
-            if sequence.status is not Status.FINISHED and isinstance(self.server, Replica):
-                self.server.give_up(sequence)
-
         flight: Flight = sequence.owner
+        server = self.servers[flight.server]
+
+        def give_up(_: simpy.Event) -> None:
+            if sequence.status is not Status.FINISHED and isinstance(server, Replica):
+                server.give_up(sequence)
+
         self.env.at(flight.submitted_ns + timeout_ns, Phase.ARRIVE, give_up)
 
     def _sequence(self, flight: Flight) -> Sequence:
@@ -262,7 +289,7 @@ class Simulation:
         if call.finish == "length":
             allowed = num_output
         priority = run.session.priority if call.priority is None else call.priority
-        tip = run.paths.open(call) if run.paths is not None else None
+        tip = run.paths.open(call, flight.server) if run.paths is not None else None
         return Sequence(
             owner=flight,
             num_prompt=call.input_tokens,
@@ -292,7 +319,8 @@ class Simulation:
             sequence.first_token_ns += self._api.stream_ns
         sequence.last_token_ns += self._api.stream_ns
         if flight.run.paths is not None:
-            flight.run.paths.close(flight.call.id)
+            flight.run.paths.close(flight.call.id, flight.server)
+        self._fleet.answered(flight.server)
         self._done(flight, sequence)
 
     def _done(self, flight: Flight, sequence: Sequence | None) -> None:

@@ -53,13 +53,15 @@ class StaticServer:
         block_size: int,
         window: int | None = None,
         ledger: Ledger,
+        number: int = 0,
     ) -> None:
         self.env = env
         self.cost = cost
-        self.steps = StepRecorder(0, ledger)
+        self.steps = StepRecorder(number, ledger)
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self._finished = finished
+        self._number = number
         self._max_batch = max_batch
         self._max_tokens = max_tokens
         self._block_size = block_size
@@ -144,7 +146,7 @@ class StaticServer:
             "window_decode_context": size * within,
             "new_tokens": alive,
         }
-        same = dict(zip(STEP_COLUMNS, (0, 0, start, 0, *shape, *facts), strict=True))
+        same = dict(zip(STEP_COLUMNS, (self._number, 0, start, 0, *shape, *facts), strict=True))
         self.steps.add_columns(
             {name: np.full(num_decodes, value) for name, value in same.items()} | varying
         )

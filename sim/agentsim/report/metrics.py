@@ -139,7 +139,11 @@ def served_total(run: Run, name: str) -> int:
 
 
 def replicas_of(run: Run) -> list[int]:
-    """The replicas that took a step; the first one if none did."""
+    """All replicas: those of the configuration, or of a measured run those that took a step (the
+    first one if none did)."""
+    known = run.config.get("cluster", {}).get("replicas")
+    if known is not None:
+        return list(range(known))
     found: set[int] = set()
     for steps in run.steps.chunks("replica"):
         found.update(replicas_in(steps))

@@ -143,7 +143,7 @@ def _kv(run: Run) -> KvUse | None:
     for replica, (start_ns, blocks) in last.items():
         edges = np.array([start_ns]), np.array([run.makespan_ns])
         held += blocks * int(calls.get(replica, Cover.nothing()).within(*edges)[0])
-    room = usable * run.makespan_ns * max(len(last), 1)
+    room = usable * run.makespan_ns * len(replicas_of(run))
     return KvUse(
         usable_blocks=usable,
         block_tokens=int(run.facts["block_size"]),

@@ -23,6 +23,7 @@ from agentsim.report.metrics import (
     IntArray,
     PartsOf,
     replicas_in,
+    replicas_of,
 )
 
 #: Causes of a step's time, and phases of a session's.
@@ -115,8 +116,8 @@ def gpu_time(run: Run, parts_of: PartsOf | None = None) -> dict[str, int]:
             ends = np.concatenate([[over_ns.get(replica, 0)], steps["end_ns"][mask]])
             count_idle(ends[:-1], steps["start_ns"][mask])
             over_ns[replica] = int(ends[-1])
-    for ended_ns in over_ns.values() if over_ns else [0]:
-        count_idle(np.array([ended_ns]), np.array([run.makespan_ns]))
+    for replica in replicas_of(run):
+        count_idle(np.array([over_ns.get(replica, 0)]), np.array([run.makespan_ns]))
     kinds = (agents_ns - calls_ns, idle_ns - agents_ns, calls_ns)
     return {cause: spent[cause] for cause in CAUSES} | dict(zip(IDLE, kinds, strict=True))
 

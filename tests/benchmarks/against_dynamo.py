@@ -73,14 +73,25 @@ class Result:
     our_steps: int
 
 
-def pair(interpreter: str, trace: str, block: int, theirs: list[str], arrival: str) -> Pair:
-    """The same machine for both; `theirs` is their load."""
+def pair(
+    interpreter: str,
+    trace: str,
+    block: int,
+    theirs: list[str],
+    arrival: str,
+    *,
+    replicas: int = 1,
+) -> Pair:
+    """The same machine for both; `theirs` is their load. Several replicas route by prefix."""
     limits = {"block_size": block, "num_gpu_blocks": KV_TOKENS // block}
     limits |= {"max_num_seqs": 256, "max_num_batched_tokens": 8192}
     settings = [f"engine.{name}={value}" for name, value in limits.items()]
     settings += ["gpu=h100", "model=llama-3.1-8b", f"agents.arrival={arrival}"]
     command = [interpreter, "-m", "dynamo.replay", *theirs, "--replay-mode", "offline"]
-    command += ["--num-workers", "1", "--extra-engine-args", json.dumps(limits)]
+    command += ["--num-workers", str(replicas), "--extra-engine-args", json.dumps(limits)]
+    if replicas > 1:
+        settings += [f"cluster.replicas={replicas}", "cluster.routing=prefix-hash"]
+        command += ["--router-mode", "kv_router"]
     return Pair(trace, settings, command)
 
 
@@ -194,15 +205,32 @@ def slope(few: Cost, many: Cost, more: int) -> Cost:
 
 
 def agents(interpreter: str, folder: Path) -> list[Row]:
-    """200 agents of 10 turns, closed loop, each prompt behind the last one."""
-    block, size = 64, (200, 10)
+    """200 agents of 10 turns, closed loop, each prompt behind the last one; ten times as many on
+    eight replicas."""
+    one, eight = (
+        "200 agents of 10 turns, closed loop",
+        "2,000 agents of 10 turns, 8 replicas by prefix",
+    )
+    return [
+        closed_loop(one, (200, 10), 1, interpreter, folder),
+        closed_loop(eight, (2000, 10), 8, interpreter, folder),
+    ]
+
+
+def closed_loop(
+    load: str, size: tuple[int, int], replicas: int, interpreter: str, folder: Path
+) -> Row:
+    """Agents and turns, each call sent when the one before is answered."""
+    block = 64
     trace = loads.write_lines(folder / "agents.jsonl", loads.agents_v1(*size))
     hashed = loads.write_lines(folder / "hashed.jsonl", loads.agents_hashed(*size, block))
     theirs = [hashed, "--trace-format", "agentic_mooncake", "--trace-block-size", str(block)]
-    result = measure(pair(interpreter, trace, block, theirs, "closed-loop"), folder)
+    both = pair(interpreter, trace, block, theirs, "closed-loop", replicas=replicas)
+    result = measure(both, folder)
     ours, other = share(result.our_sim, result.calls), share(result.their_sim, result.calls)
-    load = "200 agents of 10 turns, closed loop: a call, simulation"
-    return [Row(load, per_second(ours), per_second(other), ratio(ours, other))]
+    return Row(
+        f"{load}: a call, simulation", per_second(ours), per_second(other), ratio(ours, other)
+    )
 
 
 def per_second(one: Cost) -> str:
@@ -212,7 +240,7 @@ def per_second(one: Cost) -> str:
 
 
 def rows() -> list[Row]:
-    """All loads. Several replicas with routing are not compared: there is one replica here."""
+    """All loads."""
     interpreter = rival("AGENTSIM_DYNAMO_PYTHON", "dynamo.replay", INSTALL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

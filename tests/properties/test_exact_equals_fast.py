@@ -129,7 +129,7 @@ def served(
 
 @example(longest=1 << 14, is_blind=True, **CAP_FALLS)
 @given(longest=st.sampled_from([1, 3, 1 << 14]), is_blind=st.booleans(), **MORE)
-@settings(max_examples=300)
+@settings(max_examples=400)
 def test_strides_of_any_length_change_nothing(
     made: list[Session],
     rule: Rules,

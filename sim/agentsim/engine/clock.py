@@ -13,12 +13,13 @@ import simpy
 
 
 class Phase:
-    """Place of an event among those of the same nanosecond."""
+    """Place of an event among those of the same nanosecond; what ends and begins goes by the number
+    of its replica, which is added."""
 
-    END = 10
-    ARRIVE = 20
-    ROUTE = 30
-    BEGIN = 40
+    END = 0
+    ARRIVE = 1 << 20
+    ROUTE = 2 << 20
+    BEGIN = 3 << 20
 
 
 class Clock(simpy.Environment):

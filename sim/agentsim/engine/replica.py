@@ -114,12 +114,12 @@ class Replica:
     def _begin_at(self, when_ns: int) -> None:
         if self._begins_at != when_ns:
             self._begins_at = when_ns
-            self.env.at(when_ns, Phase.BEGIN, self._begin)
+            self.env.at(when_ns, Phase.BEGIN + self._number, self._begin)
 
     def _end_at(self, when_ns: int) -> None:
         """Set the alarm; one that has become stale does no harm."""
         self._ends_at = when_ns
-        self.env.at(when_ns, Phase.END, self._end)
+        self.env.at(when_ns, Phase.END + self._number, self._end)
 
     def _begin(self, _: simpy.Event) -> None:
         self._begins_at = -1
@@ -157,11 +157,12 @@ class Replica:
         return over_ns
 
     def _drop(self, now_ns: int) -> None:
-        """Drop the requests whose clients gave up."""
+        """Drop the requests whose clients gave up; these go on a nanosecond later, so that nothing
+        arrives in an instant in which a replica has decided."""
         given_up, self._given_up = self._given_up, []
         for sequence in given_up:
             if self.batcher.drop(sequence):
-                sequence.last_token_ns = now_ns
+                sequence.last_token_ns = now_ns + 1
                 self._finished(sequence)
 
     def _take_in_ended(self, now_ns: int) -> bool:

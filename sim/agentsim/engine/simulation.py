@@ -328,7 +328,7 @@ class Simulation:
         if self._progress is not None:
             self._progress(self.ledger.num_calls, self.num_calls, self.env.now_ns)
         # the agent goes on in the next phase, after all that ends now has ended
-        back_ns = self._api.stream_ns if sequence is not None else 0
+        back_ns = 0 if sequence is None else self._api.stream_ns + sequence.was_dropped
         self.env.trigger(flight.answered, Phase.ARRIVE, back_ns)
 
 

@@ -77,7 +77,7 @@ class StaticServer:
     def _begin_now(self) -> None:
         if not self._begins and self.waiting:
             self._begins = True
-            self.env.at(self.env.now_ns, Phase.BEGIN, self._begin)
+            self.env.at(self.env.now_ns, Phase.BEGIN + self._number, self._begin)
 
     def _take_batch(self) -> None:
         """As many of those that wait, in order, as fit padded to the longest."""
@@ -122,7 +122,7 @@ class StaticServer:
             sequence.first_token_ns = first_end
             sequence.last_token_ns = end
             sequence.outputs = sequence.num_output
-        self.env.at(end, Phase.END, self._end)
+        self.env.at(end, Phase.END + self._number, self._end)
 
     def _decode(
         self, size: int, prompt: int, num_decodes: int, start: int, facts: tuple[int, ...]

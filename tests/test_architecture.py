@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 
 #: Modules above the parts: they tie them together.
-ABOVE = {"simulator", "case_study", "billing", "speculation", "cli"}
+ABOVE = {"simulator", "case_study", "calibration", "billing", "speculation", "validation", "cli"}
 
 #: Modules of the standard library that differ between two runs.
 UNSTEADY = {"random", "time", "datetime", "secrets", "uuid"}

@@ -106,7 +106,7 @@ def test_every_row_has_a_source_and_sane_numbers() -> None:
     for gpu in gpus().values():
         assert gpu.source
         assert 2**33 < gpu.memory_bytes < 2**40
-        assert gpu.flops_16bit_per_s > 5e13
+        assert gpu.flops_16bit_per_s > (1e11 if gpu.name == "cpu" else 5e13)
         for value, kind, source in gpu.factors.values():
             assert value > 0
             assert kind in ("measured", "fitted", "assumed")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from agentsim.cli.calibrate import calibrate_command
 from agentsim.cli.case_study import case_study_command
+from agentsim.cli.check import check_command
 from agentsim.cli.door import Door
 from agentsim.cli.inspect import inspect_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
 from agentsim.cli.tables import list_command
+from agentsim.cli.validate import validate_command
 
 command = Door(
     "agentsim",
@@ -21,7 +23,9 @@ command = Door(
         inspect_command,
         schedule_command,
         case_study_command,
+        validate_command,
         calibrate_command,
+        check_command,
         list_command,
     ],
     help="""Simulate LLM agents being served by vLLM: how long a run takes, and why.

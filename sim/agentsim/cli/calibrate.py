@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from agentsim.calibration.fit import Fit, Residuals
+    from agentsim.calibration.fit import Fit
+    from agentsim.calibration.residuals import Residuals
 
 
 @click.command("calibrate", short_help="Fit the step-time model to measured steps or kernels.")
@@ -50,9 +51,10 @@ def calibrate_command(
     from pathlib import Path
 
     from agentsim.calibration.files import read_observations
-    from agentsim.calibration.fit import fit, residuals_of
+    from agentsim.calibration.fit import fit
     from agentsim.calibration.parameters import chosen, prior_values
     from agentsim.calibration.profile import profile_toml
+    from agentsim.calibration.residuals import residuals_of
     from agentsim.cli.screen import emit
     from agentsim.errors import ConfigError
     from agentsim.machine.system import read_config
@@ -65,7 +67,7 @@ def calibrate_command(
     observations = read_observations([Path(file) for file in files], config)
     left_out = read_observations([Path(file) for file in checks], config)
     priors = prior_values(config)
-    found = fit(observations, chosen(names, observations, priors), priors)
+    found = fit(observations, chosen(names, config, observations, priors), priors)
     if names is not None and (loose := [f.name for f in found.factors if not f.is_identified]):
         raise ConfigError(f"--fit {loose[0]}: too few points to identify it; leave it out")
     checked = residuals_of(left_out, found.values)

@@ -34,7 +34,7 @@ _SHORTHANDS = (
 )
 
 
-def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
+def shorthands(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of `_SHORTHANDS`; their values reach the configuration as settings."""
     for option, setting, metavar, text in reversed(_SHORTHANDS):
         add = click.option(option, setting.replace(".", "__"), metavar=metavar, help=text)
@@ -50,7 +50,7 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="One setting; repeatable.")
 @click.option("--vllm-args", metavar="ARGS", help="Arguments of your own 'vllm serve' command.")
 @click.option("--preset", metavar="NAME", help="Behaviour of an older vLLM.")
-@_shorthands
+@shorthands
 @price_options
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--exact", is_flag=True, help="One step at a time; the result is the same.")
@@ -102,7 +102,7 @@ def replay_command(
     from agentsim.speculation import compare, is_cheap
     from agentsim.workload.formats import read_trace
 
-    config, assumptions = _configure(**settings)
+    config, assumptions = configure(**settings)
     target = Path(out) if out is not None else None
     figure = check_figure(plot) if plot is not None else None
     if explain and as_json:
@@ -154,7 +154,7 @@ def _written(run: Run, target: Path | None) -> Iterator[None]:
         raise Interrupted(num_calls, num_calls, target) from None
 
 
-def _configure(
+def configure(
     *,
     gpu: str | None,
     model: str | None,

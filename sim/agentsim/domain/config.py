@@ -143,7 +143,7 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power_efficiency: Share | None = None
     attention_bandwidth_efficiency: Share | None = None
     attention_compute_efficiency: Share | None = None
-    mixed_reread: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    mixed_decode_rows: NonNegative | None = None
     overlap_loss: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     format_bandwidth_ratio: Positive | None = None
     format_compute_ratio: Positive | None = None

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentsim.domain.specs import GpuSpec, ModelSpec
-from agentsim.machine.factors import Factor, format_class
+from agentsim.machine.factors import Factor
+from agentsim.machine.rates import work_out_rates
 
 #: Bytes moved for each logit by the cast to float32 and the greedy sampler: 10, from the sampler's
 #: 311 us at 256 rows of 128 256 on an RTX 4090 (LLMServingSim profile of vLLM 0.19).
@@ -59,6 +60,8 @@ class Coefficients:
         Reading one token's KV in all layers of full, of sliding attention.
     decode_full, decode_window : float
         The same for decodes; with many tokens of a sequence their products, if they take longer.
+    mixed_full, mixed_window : float
+        The same for decodes of a step that also prefills: each takes the rows of a tile.
     pairs_full, pairs_window : float
         One query-key pair in all layers of full, of sliding attention.
     token, token_link : float
@@ -85,6 +88,8 @@ class Coefficients:
     context_window: float
     decode_full: float
     decode_window: float
+    mixed_full: float
+    mixed_window: float
     pairs_full: float
     pairs_window: float
     token: float
@@ -113,18 +118,7 @@ def work_out(
     f = {name: factor.value for name, factor in factors.items()}
     shards = execution.tensor_parallel_size
     experts, layers = model.experts, model.num_layers
-    stream = 1e9 / (gpu.bandwidth_bytes_per_s * f["bandwidth_efficiency"])
-    stream_weights = stream / f["format_bandwidth_ratio"]
-    clock = f["compute_efficiency"] * f["power_efficiency"]
-    flop = 1e9 / (gpu.flops_16bit_per_s * clock)
-    peak = gpu.peak_flops_per_s(model.weight_format.compute)
-    if format_class(gpu, model) == "weight_only":
-        peak = gpu.flops_16bit_per_s
-    flop_weights = 1e9 / (peak * clock * f["format_compute_ratio"])
-    attention_flop = 1e9 / (
-        gpu.flops_16bit_per_s * f["attention_compute_efficiency"] * f["power_efficiency"]
-    )
-    attention_stream = 1e9 / (gpu.bandwidth_bytes_per_s * f["attention_bandwidth_efficiency"])
+    rates = work_out_rates(gpu, model, factors)
     hidden_bytes = 2.0 * model.hidden
     token_link, layers_link = 0.0, 0.0
     if shards > 1:
@@ -133,35 +127,38 @@ def work_out(
         token_link = sent * 1e9 / (gpu.link_bytes_per_s * f["link_efficiency"])
         layers_link = 2 * layers * f["allreduce_latency_s"] * 1e9
     rows = _EXPERT_ROWS if experts else 0
-    context_full = _kv_bytes(model, execution, windowed=False) * attention_stream
-    context_window = _kv_bytes(model, execution, windowed=True) * attention_stream
-    pairs_full = _pair_flops(model, windowed=False) / shards * attention_flop
-    pairs_window = _pair_flops(model, windowed=True) / shards * attention_flop
+    context_full = _kv_bytes(model, execution, windowed=False) * rates.context_byte
+    context_window = _kv_bytes(model, execution, windowed=True) * rates.context_byte
+    pairs_full = _pair_flops(model, windowed=False) / shards * rates.attention_flop
+    pairs_window = _pair_flops(model, windowed=True) / shards * rates.attention_flop
     queries = execution.decode_tokens if execution.decode_tokens > 1 else 0
+    rows_of_decode = max(f["mixed_decode_rows"], queries)
     padded_decode = _padded(_decode_sizes(execution))
     widest = execution.capture_sizes[-1] if execution.capture_sizes else 0
     expert_bytes = model.expert_params * model.bytes_per_param("experts")
     return Coefficients(
-        dense_memory=model.dense_bytes / shards * stream_weights,
-        dense_compute=_dense_flops(model) / shards * flop_weights,
+        dense_memory=model.dense_bytes / shards * rates.weight_byte,
+        dense_compute=_dense_flops(model) / shards * rates.weight_flop,
         expert_memory=(experts.num_layers if experts else 0)
         * expert_bytes
         / shards
-        * stream_weights,
-        expert_compute=_expert_flops(model) / shards * flop_weights,
+        * rates.weight_byte,
+        expert_compute=_expert_flops(model) / shards * rates.weight_flop,
         distinct_experts=_distinct(experts.num_experts, experts.per_token, rows) if experts else [],
         last_expert_row=rows,
-        exposed=f["overlap_loss"],
-        head_memory=model.lm_head_params * 2.0 / shards * stream,
-        head_compute=model.lm_head_params * 2.0 / shards * flop,
-        row=model.vocab * SAMPLER_BYTES_PER_LOGIT * stream,
+        exposed=rates.exposed,
+        head_memory=model.lm_head_params * 2.0 / shards * rates.byte,
+        head_compute=model.lm_head_params * 2.0 / shards * rates.flop,
+        row=model.vocab * SAMPLER_BYTES_PER_LOGIT * rates.byte,
         context_full=context_full,
         context_window=context_window,
         decode_full=max(context_full, queries * pairs_full),
         decode_window=max(context_window, queries * pairs_window),
+        mixed_full=max(context_full, rows_of_decode * pairs_full),
+        mixed_window=max(context_window, rows_of_decode * pairs_window),
         pairs_full=pairs_full,
         pairs_window=pairs_window,
-        token=_elementwise_bytes(model, shards) * stream + token_link,
+        token=_elementwise_bytes(model, shards) * rates.byte + token_link,
         token_link=token_link,
         layers=layers * f["layer_overhead_s"] * 1e9 + layers_link,
         layers_link=layers_link,

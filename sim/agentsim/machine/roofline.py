@@ -46,10 +46,11 @@ class Roofline:
         """Nanoseconds of a step on the GPU and on the CPU."""
         c = self.coefficients
         fixed, launch, cpu = self._apart_from_decode_attention(shape)
-        attention = (
-            shape.decode_context * c.decode_full + shape.window_decode_context * c.decode_window
-        )
-        kernels = fixed + attention
+        if shape.prefill_tokens:
+            full, window = c.mixed_full, c.mixed_window
+        else:
+            full, window = c.decode_full, c.decode_window
+        kernels = fixed + (shape.decode_context * full + shape.window_decode_context * window)
         return (kernels if kernels > launch else launch) + c.step, cpu
 
     def decode_steps_ns(self, shape: BatchShape, num_steps: int, window_growth: int) -> IntArray:
@@ -124,8 +125,7 @@ class Roofline:
         prefill = 0.0
         if prefill_tokens:
             compute = pairs * c.pairs_full + window_pairs * c.pairs_window
-            memory = context * c.context_full + window_context * c.context_window
-            prefill = compute if compute > memory else memory
+            prefill = compute + (context * c.context_full + window_context * c.context_window)
         fixed = (
             linear + head + prefill + padded * c.token + rows * c.row + seqs * c.sequence + c.layers
         )
@@ -178,14 +178,16 @@ class Roofline:
             expert_memory = experts * c.expert_memory
             weights = weights + self._roof(expert_memory, n * c.expert_compute)
         head = self._roof(np.full_like(n, c.head_memory), rows * c.head_compute) + rows * c.row
-        prefill_attention = np.maximum(
-            get["prefill_pairs"] * c.pairs_full + get["window_pairs"] * c.pairs_window,
+        prefill_attention = (
+            get["prefill_pairs"] * c.pairs_full + get["window_pairs"] * c.pairs_window
+        ) + (
             get["prefill_context"] * c.context_full
-            + get["window_prefill_context"] * c.context_window,
+            + get["window_prefill_context"] * c.context_window
         )
-        decode_attention = (
-            get["decode_context"] * c.decode_full + get["window_decode_context"] * c.decode_window
-        )
+        is_mixed = get["prefill_tokens"] > 0
+        decode_attention = get["decode_context"] * np.where(
+            is_mixed, c.mixed_full, c.decode_full
+        ) + get["window_decode_context"] * np.where(is_mixed, c.mixed_window, c.decode_window)
         communication = padded * c.token_link + c.layers_link
         weights = weights + padded * (c.token - c.token_link)
         kernels = (

@@ -27,6 +27,7 @@ from agentsim.validation.draws import NUM_REPEATS, one_call
 from agentsim.validation.prompts import Prompts, prompts_of
 from agentsim.validation.servers import read_server
 from agentsim.validation.tables import Record, read_table
+from agentsim.workload.formats import read_trace
 
 _RUN_COLUMNS = ("run_id", "gpu", "model")
 _CLIENT = ("arrival_s", "prompt_tokens", "ok", "ttft_s", "e2e_s")
@@ -62,7 +63,7 @@ def read_request_folder(folder: Path) -> Iterator[Case | NotSimulated]:
             continue
         requests = _read_requests(_file_of(folder, run_id), row)
         timeout_s = row.number_or_none("client_timeout_s")
-        settings = [*server.settings, "agents.arrival=recorded"]
+        settings = [*server.settings, *_arrival(row)]
         if timeout_s:
             settings.append(f"agents.timeout_s={timeout_s}")
         run = measured_run([request.call for request in requests])
@@ -79,7 +80,7 @@ def read_request_folder(folder: Path) -> Iterator[Case | NotSimulated]:
             row.text("gpu"),
             row.text("model"),
             figures_of(run),
-            _load(requests, prompts),
+            _replayed(folder, row) if row.has("trace") else _load(requests, prompts),
             tuple(settings),
             stages,
             num_repeats=NUM_REPEATS if prompts.is_drawn else 1,
@@ -87,6 +88,18 @@ def read_request_folder(folder: Path) -> Iterator[Case | NotSimulated]:
             logged_blocks=blocks,
             assumptions=(*server.assumptions, *prompts.assumptions),
         )
+
+
+def _arrival(run: Record) -> list[str]:
+    if not run.has("trace"):
+        return ["agents.arrival=recorded"]
+    return ["agents.arrival=closed-loop", f"agents.num_agents={run.count('agents', 1)}"]
+
+
+def _replayed(folder: Path, run: Record) -> Callable[[int], Trace]:
+    """The agents that a run replayed: who waits for whom and what prompts share is all known."""
+    trace = read_trace(folder / run.text("trace"))
+    return lambda _: trace
 
 
 def _of_stage(figures: Figures) -> Figures:

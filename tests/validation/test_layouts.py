@@ -258,3 +258,22 @@ def test_files_of_no_layout_are_listed(tmp_path: Path) -> None:
     assert [(case.run_id, case.reason) for case in left] == [
         ("other", "no layout of runs: kernels.csv")
     ]
+
+
+def test_a_replayed_trace_is_run_as_it_was_sent(tmp_path: Path) -> None:
+    """Closed loop, with as many agents as there were and what the prompts share."""
+    lines = [
+        '{"type": "header", "format": "agentsim-trace", "version": 1}',
+        '{"type": "call", "session": "s", "id": "a", "input_tokens": 50, "output_tokens": 7}',
+        '{"type": "call", "session": "s", "id": "b", "input_tokens": 60, "output_tokens": 3,'
+        ' "extends": "a", "keep": 57, "delay": 0.5}',
+    ]
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "r1.jsonl").write_text("\n".join(lines) + "\n")
+    case = only(request_folder(tmp_path, trace="traces/r1.jsonl", agents=3))
+    (session,) = case.trace(0)
+    assert [(call.id, call.extends, call.keep) for call in session.calls] == [
+        ("a", None, 0),
+        ("b", "a", 57),
+    ]
+    assert {"agents.arrival=closed-loop", "agents.num_agents=3"} <= set(case.settings)

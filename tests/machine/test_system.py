@@ -130,3 +130,10 @@ def test_all_that_was_assumed_is_listed_with_its_source() -> None:
 def test_a_models_window_is_an_assumption_of_the_pool() -> None:
     rows = system("h100", "gpt-oss-20b").assumptions
     assert any(row["name"] == "kv.sliding_window" for row in rows)
+
+
+def test_the_cpu_platform_has_no_graphs_and_schedules_in_step() -> None:
+    """As vLLM's CPU platform; what is asked for is kept."""
+    config, _ = read_config(gpu="cpu", model="tiny-qwen2-82m", sets=["engine.max_model_len=8192"])
+    engine = build_system(config).engine
+    assert (engine.cudagraph_capture_sizes, engine.async_scheduling) == ((), False)

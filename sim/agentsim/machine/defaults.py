@@ -75,10 +75,19 @@ def fill_defaults(
         max_num_active_seqs=engine.max_num_active_seqs or max_num_seqs,
         max_num_batched_tokens=budget,
         max_model_len=length,
-        async_scheduling=supported if engine.async_scheduling is None else engine.async_scheduling,
+        async_scheduling=_first_given(engine.async_scheduling, supported and not _is_cpu(gpu)),
         cudagraph_capture_sizes=sizes,
         max_cudagraph_capture_size=sizes[-1] if sizes else 0,
     )
+
+
+def _is_cpu(gpu: GpuSpec) -> bool:
+    """Whether it is vLLM's CPU platform, which has no CUDA graphs and schedules in step."""
+    return gpu.compute_capability == 0
+
+
+def _first_given(given: bool | None, default: bool) -> bool:
+    return default if given is None else given
 
 
 def _batch_defaults(gpu: GpuSpec) -> tuple[int, int]:
@@ -94,7 +103,7 @@ def _capture_sizes(
     engine: EngineConfig, gpu: GpuSpec, max_num_seqs: int, budget: int, decode_tokens: int
 ) -> tuple[int, ...]:
     """Batch sizes with a CUDA graph (config/vllm.py `_set_cudagraph_sizes`)."""
-    if engine.enforce_eager or engine.max_cudagraph_capture_size == 0:
+    if engine.enforce_eager or engine.max_cudagraph_capture_size == 0 or _is_cpu(gpu):
         return ()
     if engine.cudagraph_capture_sizes is not None:
         return tuple(sorted({size for size in engine.cudagraph_capture_sizes if size <= budget}))

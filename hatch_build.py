@@ -67,8 +67,10 @@ class CompileHook(BuildHookInterface):
     """Adds the compiled modules to a wheel."""
 
     def dependencies(self) -> list[str]:
-        """What compiling needs; nothing where it is not done."""
-        return ["mypy==2.4.1", "setuptools>=70"] if self._is_wanted("standard") else []
+        """What compiling needs, with what the modules import; nothing where it is not done."""
+        if not self._is_wanted("standard"):
+            return []
+        return ["mypy==2.4.1", "setuptools>=70", *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say which files go where."""

@@ -24,6 +24,7 @@ from agentsim.engine.replica import StepCost
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
 from agentsim.machine.api_server import NO_SERVER, ApiServer
+from agentsim.machine.host_memory import HostMemory
 
 IntArray = npt.NDArray[np.int64]
 
@@ -122,6 +123,7 @@ def serve(
     check: bool = True,
     acceptance: float = 0.0,
     api: ApiServer = NO_SERVER,
+    host: HostMemory | None = None,
     prepare: Callable[[Any], None] = lambda server: None,
     replicas: int = 1,
     routing: str = "round-robin",
@@ -146,6 +148,7 @@ def serve(
         exact=exact,
         check=check,
         api=api,
+        host=host,
         ledger=ledger,
     )
     for server in simulation.servers:

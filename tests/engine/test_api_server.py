@@ -1,4 +1,4 @@
-"""What lies between clients and engine: it delays, and changes no decision."""
+"""What lies between clients and engine: it delays, one request after another."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def test_each_way_adds_its_delay() -> None:
     assert second["submitted_ns"] == 391 + 7
     assert second["scheduled_ns"] == 398 + 50 + 15
     assert run.session("s")["served_ns"] == run.session("s")["finished_ns"] - 7
+
+
+def lone(name: str, at_ns: int, tokens: int) -> Session:
+    return Session(name, (Call("c", tokens, 1),), at_ns=at_ns)
+
+
+def test_requests_are_taken_in_one_at_a_time_in_the_order_of_keys() -> None:
+    """50 ns each: two of one instant, one while the second is taken in, one later."""
+    sessions = [lone("b", 0, 20), lone("a", 0, 20), lone("c", 60, 20), lone("d", 500, 20)]
+    run = serve(sessions, Rules(), COST, arrival="recorded", api=ApiServer(50, 0.0, 0))
+    reached = [run.request(name, "c")["scheduled_ns"] for name in "abcd"]
+    assert reached[0] == 50
+    assert reached[3] == 550
+    # b reaches the queue at 100 and c at 150, during a's step, which ends at 170
+    assert reached[1:3] == [170, 170]
+
+
+def test_each_replica_has_an_api_server_of_its_own() -> None:
+    sessions = [lone(name, 0, 20) for name in "abc"]
+    run = serve(sessions, Rules(), COST, arrival="recorded", replicas=3, api=ApiServer(50, 0.0, 0))
+    assert [run.request(name, "c")["scheduled_ns"] for name in "abc"] == [50, 50, 50]
 
 
 def test_gaps_between_tokens_stay() -> None:

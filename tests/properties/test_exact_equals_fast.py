@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from agentsim.domain.trace import Call, Session
 from agentsim.engine.clock import Clock
 from agentsim.engine.rules import Rules
+from agentsim.machine.api_server import NO_SERVER, ApiServer
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
 
@@ -28,6 +29,7 @@ MORE = {
     "timeout_s": st.sampled_from([None, None, 40e-9, 300e-9]),
     "replicas": st.sampled_from([1, 1, 2, 3]),
     "routing": st.sampled_from(["round-robin", "random", "least-load", "prefix-hash"]),
+    "api": st.sampled_from([NO_SERVER, NO_SERVER, ApiServer(10, 0.0, 0), ApiServer(7, 0.1, 3)]),
 }
 
 
@@ -51,6 +53,7 @@ JUST_BACK = {
     "timeout_s": None,
     "replicas": 1,
     "routing": "round-robin",
+    "api": NO_SERVER,
 }
 
 
@@ -76,6 +79,7 @@ CAP_FALLS = {
     "timeout_s": None,
     "replicas": 1,
     "routing": "round-robin",
+    "api": NO_SERVER,
 }
 
 
@@ -109,6 +113,7 @@ SAME_BLOCK = {
     "timeout_s": None,
     "replicas": 1,
     "routing": "round-robin",
+    "api": NO_SERVER,
 }
 
 

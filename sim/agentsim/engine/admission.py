@@ -16,6 +16,7 @@ class Plan(NamedTuple):
     """How a request is admitted."""
 
     hit_blocks: int
+    computed: int
     num_tokens: int
     num_pads: int
     new_blocks: int
@@ -45,23 +46,41 @@ class Admission:
         self, sequence: Sequence, budget: Budget, pads: bool, prefill_ran: bool
     ) -> Plan | None:
         """How the next request would be admitted now, if it can be."""
-        batcher, rules = self._batcher, self._rules
-        if budget.left <= 0 or len(batcher.running) >= self._max_active:
+        if not self._has_room(budget):
             return None
-        size, max_len = rules.block_size, rules.max_model_len
-        hit, num_free = batcher.memory.lookup(sequence)
-        computed = hit * size
-        whole = sequence.num_prompt + sequence.outputs
-        new = whole - computed
+        hit, num_free = self._batcher.memory.lookup(sequence)
+        computed = hit * self._rules.block_size
         num_pads = 0
-        if rules.num_speculative_tokens and new == 1 and (pads or (hit and not prefill_ran)):
+        drafts = self._rules.num_speculative_tokens
+        if drafts and (pads or (hit and not prefill_ran)):
             # a lone token is padded to the size of a verification, so that all decodes are alike
-            padded = 1 + rules.num_speculative_tokens
-            if computed + padded + 1 <= max_len:
-                if padded > budget.left:
+            is_lone = sequence.num_tokens - computed == 1
+            if is_lone and computed + drafts + 2 <= self._rules.max_model_len:
+                if 1 + drafts > budget.left:
                     return None
-                new, num_pads = padded, padded - 1
-        new = budget.cap(new)
+                num_pads = drafts
+        return self._fit(sequence, hit, num_free, computed, budget, num_pads=num_pads)
+
+    def _has_room(self, budget: Budget) -> bool:
+        """Whether a step takes in one request more, whatever it is."""
+        return budget.left > 0 and len(self._batcher.running) < self._max_active
+
+    def _fit(
+        self,
+        sequence: Sequence,
+        hit: int,
+        num_free: int,
+        computed: int,
+        budget: Budget,
+        *,
+        num_pads: int = 0,
+    ) -> Plan | None:
+        """How a request would be admitted that has `hit` blocks, `num_free` of them to be taken out
+        of the free queue, and `computed` tokens, if it can be."""
+        batcher, rules = self._batcher, self._rules
+        size, max_len = rules.block_size, rules.max_model_len
+        whole = sequence.num_prompt + sequence.outputs
+        new = budget.cap(whole - computed + num_pads)
         if new > budget.left:
             if not rules.enable_chunked_prefill:
                 return None
@@ -75,11 +94,11 @@ class Admission:
             return None
         if rules.scheduler_reserve_full_isl and -(-min(whole, max_len) // size) - hit > spare:
             return None
-        return Plan(hit, new, num_pads, need)
+        return Plan(hit, computed, new, num_pads, need)
 
     def _admit(self, sequence: Sequence, plan: Plan, batch: Batch) -> None:
-        computed = plan.hit_blocks * self._batcher.rules.block_size
-        if sequence.status is Status.WAITING:
+        computed = plan.computed
+        if not sequence.preemptions:
             sequence.cached_tokens = computed
         sequence.status = Status.RUNNING
         sequence.computed = computed
@@ -88,7 +107,7 @@ class Admission:
         self._batcher.running[sequence] = None
         self._batcher.loose.append(sequence)
         batch.admitted.append(sequence)
-        if plan.hit_blocks:
+        if plan.hit_blocks > sequence.table.held:  # those that were loaded are held
             self._batcher.pool.hold(sequence.table, plan.hit_blocks)
         item = Item(
             sequence, plan.num_tokens, computed, num_drafts=plan.num_pads, are_drafts_real=False

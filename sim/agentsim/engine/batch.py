@@ -70,6 +70,8 @@ class Batch:
         Nanoseconds between successive tokens, and how many sequences saw that gap.
     running, waiting, used_blocks, num_preempted : int
         Requests and blocks after scheduling; preemptions to be told with it.
+    polled_ns : int
+        With its output the scheduler hears of transfers that had ended then (KV offloading).
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class Batch:
         "num_delivered",
         "num_grouped",
         "num_preempted",
+        "polled_ns",
         "preempted",
         "recomputed",
         "running",
@@ -108,6 +111,7 @@ class Batch:
         self.waiting = 0
         self.used_blocks = 0
         self.num_preempted = 0
+        self.polled_ns = 0
 
     @property
     def is_quiet(self) -> bool:

@@ -17,11 +17,15 @@ from agentsim.engine.budget import Budget
 from agentsim.engine.continuation import Continuation
 from agentsim.engine.delivery import Delivery
 from agentsim.engine.group import DecodeGroup
+from agentsim.engine.loading import LoadingAdmission
 from agentsim.engine.memory import Memory
+from agentsim.engine.offload import Offload
 from agentsim.engine.queue import WaitingQueue
 from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence, Status
 from agentsim.errors import InvariantBroken
+from agentsim.machine.blocks import BlockTable
+from agentsim.machine.host_memory import HostMemory
 from agentsim.machine.laws import check_pool
 from agentsim.policies.schedulers import make_policy
 
@@ -35,9 +39,13 @@ class Batcher:
         The settings.
     window : int or None
         Sliding window of the model in tokens, for the sums a step's duration depends on.
+    host : HostMemory or None
+        CPU memory that KV blocks are offloaded to.
     """
 
-    def __init__(self, rules: Rules, window: int | None = None) -> None:
+    def __init__(
+        self, rules: Rules, window: int | None = None, host: HostMemory | None = None
+    ) -> None:
         self.rules = rules
         self.window = window
         self.policy = make_policy(rules.policy)
@@ -52,11 +60,15 @@ class Batcher:
         self.last_end_ns = 0  # end of the last step whose output was taken in
         self._arrivals = 0
         self._max_active = rules.max_active
-        self.may_group = not rules.num_speculative_tokens
+        self.offload = None if host is None else Offload(self.pool, host)
+        self._released_late: list[BlockTable] = []  # with the output of the step in flight
+        self.may_group = not rules.num_speculative_tokens and self.offload is None
         # which steps evict is foreseen with the two-ended queue alone
         self._may_stride = self.may_group and rules.two_ended_free_queue
         self._continuation = Continuation(self)
-        self._admission = Admission(self)
+        self._admission = (
+            Admission(self) if self.offload is None else LoadingAdmission(self, self.offload)
+        )
         self._delivery = Delivery(self)
 
     @property
@@ -67,7 +79,12 @@ class Batcher:
     @property
     def has_unfinished(self) -> bool:
         """Whether any request waits or runs."""
-        return bool(self.running) or len(self.waiting) > 0
+        return bool(self.running) or self.num_waiting > 0
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for their turn, or for blocks from CPU memory."""
+        return len(self.waiting) + (0 if self.offload is None else len(self.offload.holding))
 
     def add(self, sequence: Sequence) -> None:
         """A request arrives."""
@@ -82,8 +99,10 @@ class Batcher:
         batch = Batch()
         budget = self.new_budget()
         prefill_ran = self._continuation.schedule(batch, budget)
-        if len(self.waiting) and not batch.preempted:
+        if self.num_waiting and not batch.preempted:
             self._admission.admit_waiting(batch, budget, prefill_ran)
+        if self.offload is not None:
+            self.offload.store_full_blocks(batch)
         if batch.items:
             self._count(batch)
         for sequence, num_steps in self.group.take_leavers(self.lag + 1):
@@ -98,6 +117,10 @@ class Batcher:
     def update(self, batch: Batch) -> None:
         """Take in the output of a batch that has run, at its `end_ns`."""
         self.in_flight.remove(batch)
+        if batch.items:
+            for table in self._released_late:
+                self.pool.release(table)
+            self._released_late.clear()
         self._delivery.take_in(batch)
         self.last_end_ns = batch.end_ns
         if not self.lag and batch.items:
@@ -158,7 +181,11 @@ class Batcher:
         """
         for sequence in self.group:
             self.memory.settle(sequence)
-        check_pool(self.pool, [sequence.table for sequence in self.running])
+        tables = [sequence.table for sequence in self.running] + self._released_late
+        if self.offload is not None:
+            self.offload.check()
+            tables += self.offload.tables()
+        check_pool(self.pool, tables)
         grouped = self.group.num_members
         if grouped + len(self.loose) != self.num_running:
             raise InvariantBroken(
@@ -190,7 +217,7 @@ class Batcher:
 
     def new_budget(self) -> Budget:
         """What a step may compute, before anything is scheduled."""
-        return Budget(self.rules, len(self.running) + len(self.waiting))
+        return Budget(self.rules, len(self.running) + self.num_waiting)
 
     def place(self, item: Item, num_blocks: int, batch: Batch) -> None:
         """Take the blocks of an item, enter what it fills in the cache, put it into the batch."""
@@ -202,6 +229,20 @@ class Batcher:
         whole = sequence.num_prompt + sequence.outputs
         self.memory.cache(sequence, after if after < whole else whole)
         batch.items.append(item)
+
+    def is_written(self, sequence: Sequence) -> bool:
+        """Whether a step in flight may still write to a sequence's blocks, where that matters: a
+        load might fill them again before (vLLM's `defer_block_free`)."""
+        if self.offload is None:
+            return False
+        return any(item.sequence is sequence for batch in self.in_flight for item in batch.items)
+
+    def release(self, sequence: Sequence) -> None:
+        """Give back the blocks of a running sequence that ends."""
+        if self.is_written(sequence):
+            self._released_late.append(sequence.table)
+        else:
+            self.pool.release(sequence.table)
 
     def left_in_flight(self, sequence: Sequence) -> None:
         """From now on a sequence stands by itself in the step that is in flight."""

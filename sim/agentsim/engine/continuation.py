@@ -96,6 +96,8 @@ class Continuation:
             need = self._blocks_needed(sequence, new)
             while need > pool.num_free and sequence.status is Status.RUNNING:
                 victim = batcher.policy.victim(batcher.running)
+                if batcher.is_written(victim):  # its blocks would not be free now
+                    return prefill_ran
                 if victim.admission < sequence.admission:
                     index -= 1
                 self._preempt(victim, batch, budget)

@@ -88,12 +88,15 @@ class Delivery:
         self._finish(sequence)
 
     def _finish(self, sequence: Sequence) -> None:
+        batcher = self._batcher
+        if batcher.offload is not None:
+            batcher.offload.end(sequence)
         if sequence.status is Status.RUNNING:
-            self._batcher.pool.release(sequence.table)
-            del self._batcher.running[sequence]
-            self._batcher.loose.remove(sequence)
-        else:
-            self._batcher.waiting.remove(sequence)
+            batcher.release(sequence)
+            del batcher.running[sequence]
+            batcher.loose.remove(sequence)
+        elif sequence.status in (Status.WAITING, Status.PREEMPTED):
+            batcher.waiting.remove(sequence)
         sequence.status = Status.FINISHED
         if sequence.table.tip is not None:
             sequence.table.tip.owner = None

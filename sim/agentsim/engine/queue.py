@@ -15,6 +15,7 @@ class WaitingQueue:
         self._policy = policy
         self._heap: list[tuple[Rank, Sequence]] = []
         self._num_preempted = 0
+        self._aside: list[tuple[Rank, Sequence]] = []
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -36,6 +37,16 @@ class WaitingQueue:
     def pop(self) -> Sequence:
         """Take out the next one."""
         return heapq.heappop(self._heap)[1]
+
+    def set_aside(self) -> None:
+        """Pass over the next one until `put_back`."""
+        self._aside.append(heapq.heappop(self._heap))
+
+    def put_back(self) -> None:
+        """Give those set aside their places again."""
+        for entry in self._aside:
+            heapq.heappush(self._heap, entry)
+        self._aside.clear()
 
     def remove(self, sequence: Sequence) -> None:
         """Take out one that has ended while it waited (rare: work in the length of the queue)."""

@@ -20,6 +20,7 @@ from agentsim.domain.batch import BatchShape
 from agentsim.engine.batch import Batch
 from agentsim.engine.batcher import Batcher
 from agentsim.engine.clock import Clock, Phase
+from agentsim.engine.host_link import HostLink
 from agentsim.engine.ledger import Ledger
 from agentsim.engine.recorder import StepRecorder
 from agentsim.engine.sequence import Sequence
@@ -88,6 +89,9 @@ class Replica:
         self._begins_at = -1
         self._ends_at = -1
         self._given_up: list[Sequence] = []
+        offload = batcher.offload
+        self._link = None if offload is None else HostLink(offload)
+        self._evicted = 0  # by decisions that scheduled nothing, to be told with the next step
 
     def enqueue(self, sequence: Sequence) -> None:
         """A request arrives (in `Phase.ROUTE`)."""
@@ -110,6 +114,8 @@ class Replica:
         if stride is not None:
             stride.cut(stride.num_decided(self.env.now_ns))
             self._end_at(stride.over_ns)
+        elif self._link is not None and not self.batcher.in_flight:  # all wait for transfers
+            self._begin_at(self.env.now_ns)
 
     def _begin_at(self, when_ns: int) -> None:
         if self._begins_at != when_ns:
@@ -170,9 +176,11 @@ class Replica:
         self._ends_at = -1
         if self._stride is not None:
             self._end_stride(self._stride)
-        else:
+        elif self.batcher.in_flight:
             self._take_in(self.batcher.in_flight[0])
         if not (self.batcher.in_flight or self.batcher.has_unfinished):
+            if self._link is not None:
+                self._link.rest(now_ns)
             return False
         if self.env.peek() > now_ns:
             return True
@@ -183,6 +191,8 @@ class Replica:
         batcher = self.batcher
         in_flight = batcher.in_flight
         num_preempted = 0
+        if self._link is not None:
+            self._link.wake(now_ns)
         while len(in_flight) <= batcher.lag and batcher.has_unfinished:
             batch = batcher.schedule()
             for sequence in batch.preempted:
@@ -194,16 +204,25 @@ class Replica:
                 num_preempted = 0
                 continue
             in_flight.remove(batch)
+            if self._link is not None:
+                self._link.launch(batch, now_ns, in_flight[0].end_ns if in_flight else now_ns)
+                self._evicted += batch.evicted
             if in_flight:  # no step may follow: what is in flight can be the last
                 in_flight[0].num_preempted += num_preempted
                 break
             if not batch.preempted:
+                if self._link is not None and (wake_ns := self._link.rest(now_ns)) >= 0:
+                    return max(now_ns, wake_ns)
                 raise InvariantBroken(
                     f"replica {self._number}, {now_ns} ns: nothing can be scheduled with "
                     f"{batcher.num_running} running, {len(batcher.waiting)} waiting and "
                     f"{batcher.pool.num_free} free blocks"
                 )
-        return in_flight[0].end_ns if in_flight else -1
+        if in_flight:
+            return in_flight[0].end_ns
+        if self._link is not None:
+            self._link.rest(now_ns)
+        return -1
 
     def _launch(self, batch: Batch, num_preempted: int, now_ns: int) -> None:
         """Let the GPU run it after what is in flight."""
@@ -211,13 +230,17 @@ class Replica:
         start_ns = now_ns
         for other in batcher.in_flight:
             start_ns = max(start_ns, other.end_ns)  # of the batch itself it is still 0
+        if self._link is not None:
+            start_ns = self._link.launch(batch, now_ns, start_ns)
+            batch.evicted += self._evicted
+            self._evicted = 0
         batch.start_ns = start_ns
         batch.end_ns = start_ns + self.cost.step_ns(batch.shape)
         for sequence in batch.admitted:
             if sequence.scheduled_ns < 0:
                 sequence.scheduled_ns = start_ns
         batch.num_preempted = num_preempted
-        self._note(batch, len(batcher.waiting))
+        self._note(batch, batcher.num_waiting)
 
     def _note(self, batch: Batch, num_waiting: int) -> None:
         """Note what is there after scheduling."""
@@ -228,6 +251,8 @@ class Replica:
 
     def _take_in(self, batch: Batch) -> None:
         self.batcher.update(batch)
+        if self._link is not None:
+            self._link.poll(batch.polled_ns)
         facts = (
             batch.recomputed,
             batch.num_delivered,

@@ -179,7 +179,7 @@ class ScenarioRun:
             "evicted_blocks": batch.evicted,
             "free_after_schedule": batcher.pool.num_free,
         }
-        shown = bool(items or arrived or batch.preempted or len(batcher.waiting))
+        shown = bool(items or arrived or batch.preempted or batcher.num_waiting)
         for name in line["new"]:
             self._stories[name]["first_sched_step"] = self._call
         self._in_flight.append((line, batch, shown))
@@ -212,7 +212,7 @@ class ScenarioRun:
         line["free_after_step"] = batcher.pool.num_free
         line["cached_blocks"] = batcher.memory.num_cached
         line["running"] = batcher.num_running
-        line["waiting"] = len(batcher.waiting)
+        line["waiting"] = batcher.num_waiting
         self._tell(line, batch)
         if shown:
             self._totals["last_step"] = line["step"]

@@ -9,9 +9,14 @@ from agentsim.machine.blocks import BlockTable
 
 
 class Status(Enum):
-    """Where a sequence is. A finished one is nowhere else."""
+    """Where a sequence is. A finished one is nowhere else.
+
+    While it is loading, its blocks are being filled from CPU memory; when loaded, it is next.
+    """
 
     WAITING = "waiting"
+    LOADING = "loading"
+    LOADED = "loaded"
     RUNNING = "running"
     PREEMPTED = "preempted"
     FINISHED = "finished"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Generator, Iterator
+from heapq import heapreplace
 from typing import Any
 
 import simpy
@@ -26,6 +27,7 @@ from agentsim.engine.static import StaticServer
 from agentsim.engine.waits import Waits
 from agentsim.machine.api_server import NO_SERVER, ApiServer
 from agentsim.machine.blocks import BlockTable
+from agentsim.machine.host_memory import HostMemory
 from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.acceptance import resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
@@ -55,6 +57,8 @@ class Simulation:
         Serve batch after batch without paging, from this memory.
     api : ApiServer
         What lies between the agents and the engine.
+    host : HostMemory or None
+        CPU memory of each engine that KV blocks are offloaded to.
     exact, check : bool
         See `Replica`.
     progress : callable or None
@@ -78,6 +82,7 @@ class Simulation:
         *,
         contiguous: ContiguousMemory | None = None,
         api: ApiServer = NO_SERVER,
+        host: HostMemory | None = None,
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
@@ -96,7 +101,9 @@ class Simulation:
         self._progress = progress
         self._api = api
         self._inbox: list[Flight] = []
+        self._outbox: list[Flight] = []
         self._contiguous = contiguous
+        self._host = host
         self._acceptance = resolve(config)
         cluster = config.cluster
         router = make_router(cluster.routing, cluster.replicas, config.seed)
@@ -105,6 +112,7 @@ class Simulation:
             for number in range(cluster.replicas)
         ]
         self._fleet = Fleet(self.servers, router if cluster.replicas > 1 else None)
+        self._intake_ns = [0] * cluster.replicas  # heap: when each API server is free again
 
     def _new_server(
         self, number: int, cost: StepCost, window: int | None, *, exact: bool, check: bool
@@ -124,7 +132,7 @@ class Simulation:
             )
         return Replica(
             self.env,
-            Batcher(rules, window),
+            Batcher(rules, window, self._host),
             cost,
             self._answer,
             number=number,
@@ -132,6 +140,21 @@ class Simulation:
             check=check,
             ledger=self.ledger,
         )
+
+    def offloaded(self) -> dict[str, int]:
+        """What KV offloading did, of all engines: blocks that fit, tokens and blocks."""
+        found = dict.fromkeys(
+            ("host_blocks", "hit_tokens", "loaded_blocks", "stored_blocks", "evicted_blocks"), 0
+        )
+        for server in self.servers:
+            if isinstance(server, Replica) and server.batcher.offload is not None:
+                offload = server.batcher.offload
+                found["host_blocks"] += offload.tier.num_blocks
+                found["hit_tokens"] += offload.hit_tokens
+                found["loaded_blocks"] += offload.num_loaded
+                found["stored_blocks"] += offload.num_stored
+                found["evicted_blocks"] += offload.tier.num_evicted
+        return found
 
     def run(self) -> None:
         """From the first session to the last answer.
@@ -240,12 +263,25 @@ class Simulation:
 
     def _submit(self, flight: Flight) -> None:
         """Take in what an agent sends."""
-        inbound_ns = self._api.inbound_ns(flight.call.input_tokens)
-        if not inbound_ns:
+        if not self._api.inbound_ns(flight.call.input_tokens):
             self._receive(flight)
             return
-        arrives_ns = flight.submitted_ns + inbound_ns
-        self.env.at(arrives_ns, Phase.ARRIVE, lambda _: self._receive(flight))
+        if not self._outbox:
+            self.env.at(self.env.now_ns, Phase.ROUTE, self._intake)
+        self._outbox.append(flight)
+
+    def _intake(self, _: simpy.Event) -> None:
+        """API servers take requests one at a time, those of an instant in the order of keys."""
+        outbox, self._outbox = self._outbox, []
+        outbox.sort(key=_key_of)
+        for flight in outbox:
+            begins_ns = max(self._intake_ns[0], flight.submitted_ns)
+            arrives_ns = begins_ns + self._api.inbound_ns(flight.call.input_tokens)
+            heapreplace(self._intake_ns, arrives_ns)
+            self._arrive_at(arrives_ns, flight)
+
+    def _arrive_at(self, when_ns: int, flight: Flight) -> None:
+        self.env.at(when_ns, Phase.ARRIVE, lambda _: self._receive(flight))
 
     def _receive(self, flight: Flight) -> None:
         """It is at the engine, where those of an instant are taken in the order of keys."""
@@ -279,7 +315,8 @@ class Simulation:
             if sequence.status is not Status.FINISHED and isinstance(server, Replica):
                 server.give_up(sequence)
 
-        self.env.at(flight.submitted_ns + timeout_ns, Phase.ARRIVE, give_up)
+        when_ns = max(self.env.now_ns, flight.submitted_ns + timeout_ns)
+        self.env.at(when_ns, Phase.ARRIVE, give_up)
 
     def _sequence(self, flight: Flight) -> Sequence:
         rules, call, run = self.rules, flight.call, flight.run

@@ -167,6 +167,24 @@ class ContentTree:
             del parent.children[node.key]
             node = parent
 
+    def path(self, tip: Tip) -> tuple[str, list[Span]]:
+        """The adapter and the spans of a path, as few as there can be."""
+        parts: list[Span] = []
+        node, end = tip.node, tip.length
+        while node.parent is not None:
+            head, _ = _split_spans(node.spans, end - node.start)
+            parts.extend(reversed(head))
+            end = node.start
+            node = node.parent
+        spans: list[Span] = []
+        for name, offset, length in reversed(parts):
+            if spans and spans[-1][0] == name and sum(spans[-1][1:]) == offset:
+                spans[-1] = (name, spans[-1][1], spans[-1][2] + length)
+            else:
+                spans.append((name, offset, length))
+        adapter = next(name for name, root in self._roots.items() if root is node)
+        return adapter, spans
+
     def nodes(self) -> Iterator[Node]:
         """Every node, parents first; for checks and tests."""
         stack = list(self._roots.values())

@@ -21,7 +21,16 @@ MAY_IMPORT = {
 }
 
 #: Modules above the parts: they tie them together.
-ABOVE = {"simulator", "case_study", "calibration", "billing", "speculation", "validation", "cli"}
+ABOVE = {
+    "billing",
+    "calibration",
+    "case_study",
+    "cli",
+    "simulator",
+    "speculation",
+    "uncertainty",
+    "validation",
+}
 
 #: Modules of the standard library that differ between two runs.
 UNSTEADY = {"random", "time", "datetime", "secrets", "uuid"}

@@ -108,14 +108,17 @@ def test_the_echo_holds_every_setting() -> None:
     plain = to_plain(load_config(sets=["agents.ramp_s=2", "agents.num_agents=3"]))
     assert plain["agents"]["ramp_s"] == 2.0
     sections = {"engine", "agents", "cluster", "cost", "speculation"}
-    assert set(plain) == {"gpu", "model", "seed", *sections}
+    assert set(plain) == {"gpu", "model", "profile", "seed", *sections}
     assert set(plain["engine"]) == set(EngineConfig.__struct_fields__)
 
 
 def test_every_cost_setting_is_a_factor_and_every_factor_a_setting() -> None:
-    assert set(CostConfig.__struct_fields__) == set(factor_table()["general"]) | set(
-        transformers_factors(CostConfig())
-    )
+    table = factor_table()
+    assert set(CostConfig.__struct_fields__) == {
+        *table["general"],
+        *table["offload"],
+        *transformers_factors(CostConfig()),
+    }
 
 
 def test_a_config_cannot_be_changed() -> None:

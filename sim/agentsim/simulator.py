@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib import metadata
@@ -16,6 +17,8 @@ from agentsim.engine.ledger import Ledger
 from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
 from agentsim.errors import Interrupted, TraceError
+from agentsim.machine.api_server import NO_SERVER
+from agentsim.machine.host_memory import size_host_memory
 from agentsim.machine.system import System, build_system
 from agentsim.policies.acceptance import assumption, resolve
 from agentsim.report.store import RunFolder
@@ -82,7 +85,10 @@ def simulate(
         raise TraceError("the trace holds no call")
     fitted = fit_trace(trace, config, system)
     rules = rules_of(system)
+    host = size_host_memory(system.gpu, system.engine, system.capacity, config.cost)
     plain, assumed = to_plain(config), (*system.assumptions, *_drafts_assumed(config, rules))
+    if host is not None:
+        assumed = (*assumed, *host.assumptions())
     with ExitStack() as stack:
         folder = None
         if out is not None:
@@ -96,6 +102,7 @@ def simulate(
             system.model.window,
             contiguous=system.contiguous,
             api=system.api,
+            host=host,
             exact=exact,
             check=check,
             progress=progress,
@@ -108,6 +115,8 @@ def simulate(
             stopped = True
             simulation.close()
         facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
+        if host is not None:
+            facts["kv_offloading"] = simulation.offloaded()
         if stopped:
             facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": simulation.num_calls}
         else:
@@ -178,6 +187,8 @@ def _facts(system: System, rules: Rules, num_agents: int, ledger: Ledger) -> dic
         "num_agents": num_agents,
         "version": metadata.version("agentsim"),
     }
+    if system.api != NO_SERVER:
+        facts["api_server"] = dataclasses.asdict(system.api)
     if ledger.gaps.is_rounded:
         facts["itl_total_ns"] = ledger.gaps.total
     if ledger.gaps.is_rounded or ledger.num_calls > EXACT_VALUES:

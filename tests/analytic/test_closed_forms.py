@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentsim.domain.batch import BatchShape
-from agentsim.domain.config import AgentsConfig, Config, EngineConfig
+from agentsim.domain.config import AgentsConfig, Config, CostConfig, EngineConfig
 from agentsim.domain.trace import Call, Session, Trace
 from agentsim.engine.rules import Rules
 from agentsim.machine.roofline import Roofline
@@ -38,7 +38,9 @@ def test_one_request_alone_is_its_chunks_and_its_decodes(
     prompt: int, output: int, is_async: bool
 ) -> None:
     """On the case study's L4 with chunks of 2048 tokens: token i + 1 attends to prompt + i."""
-    config = Config(engine=EngineConfig(async_scheduling=is_async, max_model_len=16384))
+    engine = EngineConfig(async_scheduling=is_async, max_model_len=16384)
+    in_process = CostConfig(api_request_s=0.0, api_prompt_token_s=0.0, api_stream_s=0.0)
+    config = Config(engine=engine, cost=in_process)
     system = build_system(config)
     budget = system.engine.max_num_batched_tokens
     assert budget == 2048

@@ -18,11 +18,6 @@ def capacity(gpu: str, model: str, **engine: Any) -> KVCapacity:
     return build_system(Config(gpu=gpu, model=model, engine=EngineConfig(**engine))).capacity
 
 
-def blocks_without_graphs(found: KVCapacity) -> int:
-    """Blocks as before vLLM 0.21, which did not set CUDA graph memory apart."""
-    return (found.available_bytes + found.graph_bytes) // found.block_bytes
-
-
 def test_the_cpu_example_logs_what_vllm_logged() -> None:
     """12 layers, 4 KV heads of 64, blocks of 32: 1 GiB is 2730 blocks, 87,360 tokens (0.32.0)."""
     found = capacity(
@@ -45,8 +40,14 @@ def test_given_blocks_are_taken_as_they_are() -> None:
 
 def test_llama_on_an_rtx_4090_has_the_blocks_vllm_found() -> None:
     """2588 blocks, vLLM 0.19, 0.9 of the memory, budget 2048, 256 sequences."""
-    found = capacity("rtx4090", "llama-3.1-8b", gpu_memory_utilization=0.9, max_model_len=32768)
-    assert blocks_without_graphs(found) == pytest.approx(2588, rel=0.01)
+    found = capacity(
+        "rtx4090",
+        "llama-3.1-8b",
+        gpu_memory_utilization=0.9,
+        max_model_len=32768,
+        estimate_cudagraph_memory=False,
+    )
+    assert found.num_gpu_blocks == pytest.approx(2588, rel=0.01)
 
 
 def test_h100_runs_have_the_blocks_vllm_logged(shared: Path) -> None:
@@ -63,8 +64,19 @@ def test_h100_runs_have_the_blocks_vllm_logged(shared: Path) -> None:
             max_num_batched_tokens=2048,
             max_model_len=4096,
             tensor_parallel_size=int(row["tp"]),
+            estimate_cudagraph_memory=False,
         )
-        assert blocks_without_graphs(found) == pytest.approx(int(row["num_gpu_blocks"]), rel=0.01)
+        assert found.num_gpu_blocks == pytest.approx(int(row["num_gpu_blocks"]), rel=0.01)
+
+
+def test_graph_memory_is_taken_from_the_cache_since_0_21() -> None:
+    before, since = (
+        capacity("h100", "llama-3.1-8b", estimate_cudagraph_memory=on) for on in (False, True)
+    )
+    assert (before.graph_bytes, before.available_bytes) == (
+        0,
+        since.available_bytes + since.graph_bytes,
+    )
 
 
 def test_the_case_study_has_room_for_one_longest_request() -> None:

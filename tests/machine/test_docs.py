@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agentsim.machine.catalog import factor_table, gpus
+from agentsim.machine.catalog import factor_table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "model.md"
 
@@ -21,6 +21,3 @@ def test_the_page_has_every_factor_with_its_value_and_kind() -> None:
                 assert (name, value, row["kind"]) in general
             else:
                 assert (name, section, value, row["kind"]) in special
-    for gpu in gpus().values():
-        for name, (number, kind, _) in gpu.factors.items():
-            assert (name, gpu.name, f"{number:g}", kind) in special

@@ -35,6 +35,8 @@ NO_OVERHEAD = CostConfig(
     scheduler_step_s=0.0,
     scheduler_sequence_s=0.0,
     allreduce_latency_s=0.0,
+    format_overhead_s=0.0,
+    expert_overhead_s=0.0,
 )
 
 
@@ -179,6 +181,27 @@ def test_one_sequence_of_a_mixture_reads_only_its_own_experts() -> None:
     assert cost.distinct_experts[1] == pytest.approx(2.0)
     assert cost.distinct_experts[-1] == pytest.approx(8.0)
     assert cost.distinct_experts == sorted(cost.distinct_experts)
+
+
+def test_sorting_takes_its_time_for_each_step_and_logit() -> None:
+    shape = BatchShape(10, 10, 10, decode_context=1000, window_decode_context=1000)
+    greedy = roofline("h100", "qwen3-8b").step_ns(shape)
+    cost = CostConfig(sampler_step_s=0.5e-3, sampler_logit_s=1e-10)
+    sorting = roofline("h100", "qwen3-8b", cost=cost).step_ns(shape)
+    vocab = find_model("qwen3-8b").vocab
+    assert sorting - greedy == pytest.approx(0.5e6 + 10 * vocab * 0.1, abs=2)
+
+
+def test_a_decode_beside_a_prefill_costs_no_tile_where_heads_are_packed() -> None:
+    decode = BatchShape(64, 64, 64, decode_context=64_000, window_decode_context=64_000)
+    mixed = decode._replace(
+        num_tokens=72, num_seqs=65, prefill_tokens=8, prefill_pairs=36, prefill_context=8
+    )
+    extra = [
+        cost.step_ns(mixed) - cost.step_ns(decode)
+        for cost in (roofline("h100", "codellama-34b", 2), roofline("a100", "codellama-34b", 2))
+    ]
+    assert 0 < 3 * extra[0] < extra[1]
 
 
 def test_a_batch_beyond_the_captured_sizes_waits_for_launches() -> None:

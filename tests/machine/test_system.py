@@ -75,7 +75,7 @@ def test_captured_sizes_are_those_of_vllm() -> None:
 def test_nothing_vllm_resolves_is_left_open() -> None:
     engine = system().engine
     open_still = {name for name in EngineConfig.__struct_fields__ if getattr(engine, name) is None}
-    assert open_still == {"kv_cache_memory_bytes", "quantization"}
+    assert open_still == {"kv_cache_memory_bytes", "kv_offloading_size", "quantization"}
 
 
 @pytest.mark.parametrize(

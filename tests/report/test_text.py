@@ -9,6 +9,7 @@ import pytest
 
 from agentsim.domain.records import Run
 from agentsim.report.durations import duration, percent
+from agentsim.report.figures import Bands, Interval, Intervals
 from agentsim.report.summary import summarize
 from agentsim.report.text import assumptions_text, headline, to_text
 from report.runs import request, run, session, step, two_turns
@@ -24,7 +25,7 @@ def full() -> Run:
     made.requests["preemptions"][0] = 2
     made.requests["drafted_tokens"][0] = 10
     kinds = ("datasheet", "assumed", "assumed", "assumed", "assumed")
-    assumptions = [
+    assumptions: list[dict[str, object]] = [
         {"name": f"factor_{i}", "value": 0.5, "kind": kind, "source": "a long source " * 9}
         for i, kind in enumerate(kinds)
     ]
@@ -69,10 +70,23 @@ def test_every_part_of_the_result_is_on_the_screen() -> None:
         "kept 0 of 10 draft tokens",
         "7 tokens, 0.350 a second",
         "2 finished",
-        "4 assumed (factor_1, factor_2, factor_3, ...), 1 datasheet; --assumptions lists all",
+        "4 assumed (factor_1, factor_2, ...), 1 datasheet; --assumptions lists all",
         "prompts truncated: 3",
     ):
         assert part in text
+
+
+def test_the_intervals_are_said_before_the_rest() -> None:
+    band = Bands(Interval(0.0311, 0.0424), None, None, None)
+    none = Bands(None, None, None, None)
+    sure = Intervals(
+        0.9, 8, Interval(18.0, 61.0), None, Interval(0.5, 0.75), band, none, none, none
+    )
+    made = full()
+    lines = to_text(made, summarize(made, intervals=sure)).splitlines()
+    said = lines.index("90 % interval    runtime 18.0 s to 1 min 1 s, cost $0.50 to $0.75")
+    assert lines[said + 1].strip() == "mean TTFT 31.1 to 42.4 ms"
+    assert lines[said + 2].startswith("Prefix cache")
 
 
 def test_markup_in_a_name_stays_text() -> None:
@@ -99,6 +113,12 @@ def test_the_headline_keeps_a_number_and_its_sign_on_one_line() -> None:
         made = two_turns(gpu="x" * width)
         lines = to_text(made, summarize(made)).splitlines()
         assert not any(line.startswith("%") for line in lines)
+
+
+def test_an_assumption_says_how_sure_it_is() -> None:
+    made = full()
+    made.assumptions[0]["error"] = 0.123
+    assert "factor_0 = 0.5 (standard error 12.3 %)" in assumptions_text(made)
 
 
 def test_all_assumptions_are_listed_with_their_source() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentsim.domain.records import STEP_COLUMNS, Run
 from agentsim.report.cover import Cover
+from agentsim.report.metrics import METRICS
 from agentsim.report.where import agent_time, divide_steps, gpu_time
 from report.runs import S, columns, request, run, session, step, two_turns
 
@@ -30,6 +32,7 @@ def test_two_turns_divide_as_on_paper() -> None:
         "idle_between_steps": 1.0,
     }
     assert seconds(agent_time(made)) == {
+        "api": 0.0,
         "queue": 1.0,
         "prefill": 6.0,
         "decode": 7.0,
@@ -100,7 +103,17 @@ def test_a_session_with_two_calls_at_once_divides_that_time_evenly() -> None:
     spent = seconds(agent_time(run(calls, [step(0, 6)], [session("s", 0, 7)])))
     # 0-2: a prefills, b is queued; 2-4: a decodes, b is queued; then b alone; 6-7 nothing.
     expected = {"queue": 1 + 1, "prefill": 1 + 1, "decode": 1 + 1, "tools": 1.0}
-    assert spent == {**expected, "recomputation": 0.0}
+    assert spent == {**expected, "api": 0.0, "recomputation": 0.0}
+
+
+def test_the_way_to_the_scheduler_is_no_queue() -> None:
+    """Half a second for the request and 2 ms a prompt token, of two until the first step."""
+    made = run([request("s", "a", (0, 2, 3, 4))], [step(2, 4)], [session("s", 0, 4)])
+    api = {"request_ns": S // 2, "prompt_token_ns": 2e6, "stream_ns": 0}
+    made = replace(made, facts={**made.facts, "api_server": api})
+    spent = seconds(agent_time(made))
+    assert (spent["api"], spent["queue"], spent["prefill"], spent["decode"]) == (0.7, 1.3, 1.0, 1.0)
+    assert METRICS["queue"].sample(made).mean() == 1.3
 
 
 def test_recovering_from_a_preemption_is_taken_out_of_decode() -> None:

@@ -43,6 +43,12 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Longest prompt plus output in tokens; None: the model's; -1: the longest that fits.
     policy : str
         Order of the waiting queue (`--scheduling-policy`).
+    estimate_cudagraph_memory : bool
+        The KV cache leaves room for CUDA graphs (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS: on
+        since 0.21, off before).
+    kv_offloading_size : float or None
+        GiB of CPU memory that KV blocks are offloaded to, of all GPUs of a replica together
+        (`--kv-offloading-size`, backend ``native``); None or 0: none.
     speculative_method, num_speculative_tokens : str, int
         `--speculative-config`; ``lookahead`` is none of vLLM's. More in `SpeculationConfig`.
     lone_prefill_exempt : bool
@@ -75,9 +81,11 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Literal["auto", "bfloat16", "float16", "half"] = "auto"
     quantization: str | None = None
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"
+    kv_offloading_size: NonNegative | None = None
     enforce_eager: bool = False
     cudagraph_capture_sizes: tuple[Count, ...] | None = None
     max_cudagraph_capture_size: Natural | None = None
+    estimate_cudagraph_memory: bool = True
     performance_mode: Literal["balanced", "interactivity", "throughput"] = "balanced"
     speculative_method: SpeculativeMethod = "none"
     num_speculative_tokens: Natural = 0
@@ -147,6 +155,7 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overlap_loss: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     format_bandwidth_ratio: Positive | None = None
     format_compute_ratio: Positive | None = None
+    format_overhead_s: NonNegative | None = None
     layer_overhead_s: NonNegative | None = None
     step_overhead_s: NonNegative | None = None
     sequence_overhead_s: NonNegative | None = None
@@ -159,6 +168,11 @@ class CostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_prompt_token_s: NonNegative | None = None
     api_stream_s: NonNegative | None = None
     link_efficiency: Share | None = None
+    host_link_bytes_per_s: Positive | None = None
+    expert_skew: NonNegative | None = None
+    expert_overhead_s: NonNegative | None = None
+    sampler_step_s: NonNegative | None = None
+    sampler_logit_s: NonNegative | None = None
     hf_prefill_token_s: NonNegative | None = None
     hf_decode_step_s: NonNegative | None = None
     hf_kv_passes: NonNegative | None = None
@@ -181,10 +195,18 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings of one run."""
+    """All settings of one run.
+
+    Attributes
+    ----------
+    profile : str or None
+        What is known of the GPU beside its datasheet: a name of ``agentsim list profiles``, a file
+        of ``agentsim calibrate``, or ``datasheet``; None: the profile of that GPU, if there is one.
+    """
 
     gpu: str = "l4"
     model: str = "qwen2.5-14b-awq"
+    profile: str | None = None
     seed: int = 0
     engine: EngineConfig = EngineConfig()
     agents: AgentsConfig = AgentsConfig()
@@ -275,8 +297,21 @@ def check_together(engine: EngineConfig) -> None:
             "engine.speculative_method and engine.num_speculative_tokens belong together: got "
             f"{engine.speculative_method!r} and {engine.num_speculative_tokens}"
         )
+    if engine.kv_offloading_size:
+        _check_offloading(engine)
     if engine.max_model_len == 0:
         raise ConfigError("engine.max_model_len: expected an integer >= 1 or -1, got 0")
+
+
+def _check_offloading(engine: EngineConfig) -> None:
+    """Refuse KV offloading where it has no meaning, or is not modelled."""
+    for setting, is_so, why in (
+        (f"kind {engine.kind!r}", engine.kind != "vllm", "only kind 'vllm' offloads"),
+        ("enable_prefix_caching false", not engine.enable_prefix_caching, "not modelled without"),
+        ("speculation", engine.speculative_method != "none", "not modelled together"),
+    ):
+        if is_so:
+            raise ConfigError(f"engine.kv_offloading_size with engine.{setting}: {why}")
 
 
 def check_agents(agents: AgentsConfig) -> None:

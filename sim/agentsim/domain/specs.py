@@ -8,6 +8,7 @@ cache for each token. `agentsim.machine.catalog` has the tables; a local Hugging
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -43,6 +44,56 @@ class WeightFormat(msgspec.Struct, frozen=True):
         return self.bits + (self.scale_bits + self.zero_bits) / self.group_size
 
 
+class FactorValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cost factor of one GPU, in the unit of its row in factors.toml.
+
+    Attributes
+    ----------
+    kind : str
+        ``datasheet``, ``measured``, ``fitted`` or ``assumed``.
+    error : float or None
+        Standard error of its natural logarithm; None: that of its kind.
+    """
+
+    value: Annotated[float, msgspec.Meta(gt=0)]
+    kind: Literal["datasheet", "measured", "fitted", "assumed"]
+    source: str
+    error: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
+class Correlation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the logarithms of fitted factors go together; `rows` has a row for each of `names`."""
+
+    names: tuple[str, ...] = ()
+    rows: tuple[tuple[float, ...], ...] = ()
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What measurements say of one GPU.
+
+    Attributes
+    ----------
+    name : str
+        Of the file; empty: nothing was measured on this GPU.
+    gpu : str
+        The GPU it is of.
+    standing : str
+        ``fitted`` to measurements, or ``estimated`` from other GPUs.
+    spread : float
+        Standard deviation of log(measured / simulated) over whole runs that no factor explains.
+    factors : dict of str to FactorValue
+        Those that differ from the general ones.
+    """
+
+    name: str = ""
+    gpu: str = ""
+    standing: Literal["fitted", "estimated"] = "estimated"
+    source: str = "datasheet, and factors of its architecture"
+    spread: float = 0.1
+    factors: dict[str, FactorValue] = {}
+    correlation: Correlation = Correlation()
+
+
 class GpuSpec(msgspec.Struct, frozen=True):
     """One GPU, as its datasheet says (dense rates, no sparsity).
 
@@ -61,8 +112,8 @@ class GpuSpec(msgspec.Struct, frozen=True):
         ``nvlink`` or ``pcie``.
     compute_capability : int
         89 for sm_89.
-    factors : dict of str to (float, str, str)
-        Cost factors of this GPU that differ from the general ones: value, kind, source.
+    profile : Profile
+        What was fitted to measurements of this GPU.
     """
 
     name: str
@@ -78,7 +129,7 @@ class GpuSpec(msgspec.Struct, frozen=True):
     device_name: str
     source: str
     aliases: tuple[str, ...] = ()
-    factors: dict[str, tuple[float, str, str]] = {}
+    profile: Profile = Profile()
 
     def peak_flops_per_s(self, compute: str) -> float:
         """Peak rate for a product of type `compute`; the 16-bit rate where it has no unit."""

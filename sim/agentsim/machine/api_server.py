@@ -11,12 +11,12 @@ from agentsim.machine.factors import Factor
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """Delays of a request, each the same whatever else the server does.
+    """Delays of a request.
 
     Attributes
     ----------
     request_ns : int
-        From the client's send to the scheduler's queue.
+        From the client's send to the scheduler's queue; one request at a time, others wait.
     prompt_token_ns : float
         The same, for each token of the prompt.
     stream_ns : int

@@ -169,7 +169,7 @@ def size_kv_cache(
     requested = math.ceil(gpu.memory_bytes * (engine.gpu_memory_utilization or 1.0))
     weights = math.ceil(model.weight_bytes / shards)
     activations = activation_bytes(model, engine)
-    graphs = num_graphs(engine) * GRAPH_BYTES
+    graphs = num_graphs(engine) * GRAPH_BYTES if engine.estimate_cudagraph_memory else 0
     other = NON_TORCH_BYTES + (PARALLEL_BYTES if shards > 1 else 0)
     available = requested - weights - draft_bytes - activations - graphs - other
     if engine.kv_cache_memory_bytes is not None:

@@ -18,6 +18,7 @@ from agentsim.domain.specs import AttentionGroup, Experts, GpuSpec, ModelSpec, W
 from agentsim.domain.units import GIB
 from agentsim.errors import ConfigError, UnknownName
 from agentsim.machine.hf import model_from_hf
+from agentsim.machine.profiles import find_profile, profile_names
 from agentsim.registry import Registry
 
 GPU_GROUP = "agentsim.gpus"
@@ -60,10 +61,6 @@ def gpus() -> Registry[GpuSpec]:
 
 
 def _gpu(name: str, row: dict[str, Any]) -> GpuSpec:
-    factors = {
-        factor: (float(entry["value"]), str(entry["kind"]), str(entry["source"]))
-        for factor, entry in row.get("factors", {}).items()
-    }
     return GpuSpec(
         name=name,
         memory_bytes=round(row["memory_gib"] * GIB),
@@ -78,7 +75,6 @@ def _gpu(name: str, row: dict[str, Any]) -> GpuSpec:
         device_name=row["device_name"],
         source=row["source"],
         aliases=tuple(row["aliases"]),
-        factors=factors,
     )
 
 
@@ -122,15 +118,28 @@ def _model(name: str, row: dict[str, Any]) -> ModelSpec:
     )
 
 
-def find_gpu(name: str) -> GpuSpec:
-    """The GPU called `name`.
+def find_gpu(name: str, profile: str | None = None) -> GpuSpec:
+    """The GPU called `name`, with what was fitted to measurements of it.
+
+    Parameters
+    ----------
+    profile : str or None
+        See `machine.profiles.find_profile`; None: the one of the GPU's name, where there is one.
 
     Raises
     ------
     UnknownName
         With the nearest name.
+    ConfigError
+        If the profile cannot be read, or is of another GPU.
     """
-    return gpus()[name]
+    gpu = gpus()[name]
+    if profile is None and gpu.name not in profile_names():
+        return gpu
+    found = find_profile(profile or gpu.name)
+    if found.gpu not in ("", gpu.name):
+        raise ConfigError(f"profile {profile}: is of {found.gpu}, not of {gpu.name}")
+    return msgspec.structs.replace(gpu, profile=found)
 
 
 def find_model(name: str) -> ModelSpec:

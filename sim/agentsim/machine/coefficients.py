@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentsim.domain.specs import GpuSpec, ModelSpec
+from agentsim.machine.experts import distinct_experts
 from agentsim.machine.factors import Factor
 from agentsim.machine.rates import work_out_rates
 
@@ -14,7 +15,8 @@ from agentsim.machine.rates import work_out_rates
 #: 311 us at 256 rows of 128 256 on an RTX 4090 (LLMServingSim profile of vLLM 0.19).
 SAMPLER_BYTES_PER_LOGIT = 10.0
 
-#: Rows of the table of distinct experts: with more tokens every expert is active to 1e-12.
+#: Rows of the table of distinct experts: with more tokens all are active, but for a few rare ones
+#: of several hundred.
 _EXPERT_ROWS = 4096
 
 
@@ -127,6 +129,9 @@ def work_out(
         token_link = sent * 1e9 / (gpu.link_bytes_per_s * f["link_efficiency"])
         layers_link = 2 * layers * f["allreduce_latency_s"] * 1e9
     rows = _EXPERT_ROWS if experts else 0
+    fixed = layers * (f["layer_overhead_s"] + f["format_overhead_s"])
+    if experts:
+        fixed += experts.num_layers * f["expert_overhead_s"]
     context_full = _kv_bytes(model, execution, windowed=False) * rates.context_byte
     context_window = _kv_bytes(model, execution, windowed=True) * rates.context_byte
     pairs_full = _pair_flops(model, windowed=False) / shards * rates.attention_flop
@@ -144,12 +149,12 @@ def work_out(
         / shards
         * rates.weight_byte,
         expert_compute=_expert_flops(model) / shards * rates.weight_flop,
-        distinct_experts=_distinct(experts.num_experts, experts.per_token, rows) if experts else [],
+        distinct_experts=distinct_experts(experts, f["expert_skew"], rows) if experts else [],
         last_expert_row=rows,
         exposed=rates.exposed,
         head_memory=model.lm_head_params * 2.0 / shards * rates.byte,
         head_compute=model.lm_head_params * 2.0 / shards * rates.flop,
-        row=model.vocab * SAMPLER_BYTES_PER_LOGIT * rates.byte,
+        row=model.vocab * (SAMPLER_BYTES_PER_LOGIT * rates.byte + f["sampler_logit_s"] * 1e9),
         context_full=context_full,
         context_window=context_window,
         decode_full=max(context_full, queries * pairs_full),
@@ -160,10 +165,10 @@ def work_out(
         pairs_window=pairs_window,
         token=_elementwise_bytes(model, shards) * rates.byte + token_link,
         token_link=token_link,
-        layers=layers * f["layer_overhead_s"] * 1e9 + layers_link,
+        layers=fixed * 1e9 + layers_link,
         layers_link=layers_link,
         sequence=f["sequence_overhead_s"] * 1e9,
-        step=f["step_overhead_s"] * 1e9,
+        step=(f["step_overhead_s"] + f["sampler_step_s"]) * 1e9,
         launch_piecewise=layers * f["piecewise_launch_s"] * 1e9,
         launch_eager=layers * f["eager_launch_s"] * 1e9,
         cpu_step=f["scheduler_step_s"] * 1e9,
@@ -186,19 +191,6 @@ def _dense_flops(model: ModelSpec) -> float:
 def _expert_flops(model: ModelSpec) -> float:
     experts = model.experts
     return 2.0 * experts.num_layers * experts.per_token * model.expert_params if experts else 0.0
-
-
-def _distinct(num_experts: int, per_token: int, rows: int) -> list[float]:
-    """Expected distinct experts of 0 to `rows` tokens that choose at random.
-
-    A token leaves out an expert with probability 1 - k / E; repeated products, not powers, so that
-    every machine gets the same bits.
-    """
-    missed, table = 1.0, []
-    for _ in range(rows + 1):
-        table.append(num_experts * (1.0 - missed))
-        missed = missed * (1.0 - per_token / num_experts)
-    return table
 
 
 def _kv_bytes(model: ModelSpec, execution: Execution, *, windowed: bool) -> float:

@@ -21,6 +21,8 @@ class Factor:
     ----------
     kind : str
         ``datasheet``, ``measured``, ``fitted`` or ``assumed`` (also: given by the user).
+    error : float
+        Standard error of its natural logarithm: 0.1 is about 10 %.
     """
 
     name: str
@@ -28,6 +30,11 @@ class Factor:
     unit: str
     kind: str
     source: str
+    error: float = 0.0
+
+
+#: Standard error of the logarithm of a factor whose row states none, by its kind.
+_ERRORS = {"datasheet": 0.0, "measured": 0.04, "fitted": 0.08, "assumed": 0.3}
 
 
 def architecture(gpu: GpuSpec) -> str:
@@ -63,8 +70,8 @@ def resolve_factors(gpu: GpuSpec, model: ModelSpec, cost: CostConfig) -> dict[st
         merged = dict(row)
         for section in sections:
             merged |= table.get(section, {}).get(name, {})
-        if name in gpu.factors:
-            merged |= dict(zip(("value", "kind", "source"), gpu.factors[name], strict=True))
+        if name in gpu.profile.factors:
+            merged |= msgspec.structs.asdict(gpu.profile.factors[name])
         found[name] = _factor(name, merged)
     for name, value in msgspec.structs.asdict(cost).items():
         if value is not None and name in found:
@@ -73,4 +80,7 @@ def resolve_factors(gpu: GpuSpec, model: ModelSpec, cost: CostConfig) -> dict[st
 
 
 def _factor(name: str, row: Mapping[str, Any]) -> Factor:
-    return Factor(name, float(row["value"]), row["unit"], row["kind"], row["source"])
+    error = row.get("error")
+    if error is None:
+        error = _ERRORS[row["kind"]]
+    return Factor(name, float(row["value"]), row["unit"], row["kind"], row["source"], float(error))

@@ -25,6 +25,7 @@ from agentsim.machine.defaults import fill_defaults
 from agentsim.machine.drafting import plan_draft
 from agentsim.machine.factors import resolve_factors
 from agentsim.machine.presets import PRESETS
+from agentsim.machine.profiles import find_profile
 from agentsim.machine.roofline import Roofline
 from agentsim.machine.speculative import SpeculativeCost, propose_with
 from agentsim.machine.transformers import (
@@ -86,6 +87,7 @@ def read_config(
     gpu: str | None = None,
     model: str | None = None,
     preset: str | None = None,
+    profile: str | None = None,
 ) -> tuple[Config, list[dict[str, Any]]]:
     """The settings of a run from all their sources, and what was assumed or ignored on the way.
 
@@ -103,9 +105,13 @@ def read_config(
         assumptions.append(
             _row("vllm_args without effect", ignored, "changes no time, no decision")
         )
+    if profile is not None and (of := find_profile(profile).gpu):
+        settings = {**settings, "gpu": of}
     config = load_config(
         path, sets=sets, engine_args=args.settings, gpu=gpu, model=model, preset=settings
     )
+    if profile is not None:
+        config = msgspec.structs.replace(config, profile=profile)
     return config, assumptions
 
 
@@ -129,7 +135,7 @@ def build_system(config: Config, assumptions: Sequence[dict[str, Any]] = ()) -> 
     engine, given = config.engine, config.speculation
     check_together(engine)
     check_speculation(given, engine.speculative_method, engine.num_speculative_tokens)
-    gpu = find_gpu(config.gpu)
+    gpu = find_gpu(config.gpu, config.profile)
     model = _quantised(find_model(config.model), engine.quantization)
     _check_shards(model, engine.tensor_parallel_size)
     draft = plan_draft(given, engine, model, kv_element_bytes(engine))

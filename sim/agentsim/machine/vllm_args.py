@@ -76,6 +76,7 @@ SETTINGS: dict[str, tuple[str, Callable[[str], Any] | None]] = {
     "tensor-parallel-size": ("engine.tensor_parallel_size", _integer),
     "dtype": ("engine.dtype", str),
     "quantization": ("engine.quantization", str),
+    "kv-offloading-size": ("engine.kv_offloading_size", float),
     "kv-cache-dtype": ("engine.kv_cache_dtype", str),
     "enforce-eager": ("engine.enforce_eager", None),
     "cudagraph-capture-sizes": ("engine.cudagraph_capture_sizes", _sizes),
@@ -149,12 +150,8 @@ def parse_vllm_args(text: str) -> VllmArgs:
         settings["model"] = words.pop(0)
     while words:
         name, value = _next_argument(words)
-        if name == "speculative-config":
-            settings.update(_speculation(value or _take(name, words)))
-        elif name == "spec-model":
-            settings[_DRAFT_MODEL] = value or _take(name, words)
-        elif name == "compilation-config":
-            settings.update(_compilation(value or _take(name, words)))
+        if name in _READERS:
+            settings.update(_READERS[name](value or _take(name, words)))
         elif name in SETTINGS or _positive(name) in SETTINGS:
             settings.update(_setting(name, value, words))
         elif name in other["without_effect"]:
@@ -188,6 +185,16 @@ def _take(name: str, words: list[str]) -> str:
     if not words:
         raise ConfigError(f"--vllm-args: --{name}: expected a value")
     return words.pop(0)
+
+
+def _backend(name: str) -> dict[str, Any]:
+    """The native backend of KV offloading is the only one that is modelled."""
+    if name != "native":
+        raise ConfigError(
+            f"--vllm-args: --kv-offloading-backend: expected native, got {name!r}, which is "
+            "not modelled; leave it out to take native"
+        )
+    return {}
 
 
 def _skip_values(words: list[str]) -> None:
@@ -293,3 +300,12 @@ def _unknown(name: str) -> ConfigError:
     near = difflib.get_close_matches(_positive(name), sorted(known), n=1, cutoff=0.7)
     hint = f"; did you mean --{near[0]}?" if near else "; leave it out to ignore it"
     return ConfigError(f"--vllm-args: --{name}: unknown argument{hint}")
+
+
+#: Arguments whose value stands for several settings, or for one in words of its own.
+_READERS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "speculative-config": _speculation,
+    "spec-model": lambda name: {_DRAFT_MODEL: name},
+    "kv-offloading-backend": _backend,
+    "compilation-config": _compilation,
+}

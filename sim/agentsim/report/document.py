@@ -17,13 +17,14 @@ from agentsim.report.figures import Summary
 
 
 class Assumption(msgspec.Struct, frozen=True):
-    """A value the result rests on, and where it comes from."""
+    """A value the result rests on, where it comes from, and the standard error of its logarithm."""
 
     name: str
     value: Any
     kind: Literal["measured", "fitted", "datasheet", "assumed"]
     source: str
     unit: str = ""
+    error: float = 0.0
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -48,6 +48,7 @@ class AgentTime(_Plain, frozen=True):
     """Seconds of the mean session by what it waits for; they add up to `total_s`."""
 
     total_s: float
+    api_s: float
     queue_s: float
     prefill_s: float
     decode_s: float
@@ -64,6 +65,39 @@ class Latency(_Plain, frozen=True):
     e2e: Quantiles
     queue: Quantiles
     session: Quantiles
+
+
+class Interval(_Plain, frozen=True):
+    """Where a figure lies with the probability of its `Intervals`."""
+
+    low: float
+    high: float
+
+
+class Bands(_Plain, frozen=True):
+    """Intervals of a latency in seconds; None where the figure does not exist or is 0."""
+
+    mean: Interval | None
+    p50: Interval | None
+    p90: Interval | None
+    p99: Interval | None
+
+
+class Intervals(_Plain, frozen=True):
+    """Prediction intervals, from `samples` runs under other parameter sets.
+
+    `level` is the probability; `run_usd` follows the runtime, prices are taken as certain.
+    """
+
+    level: float
+    samples: int
+    runtime_s: Interval | None
+    output_tokens_per_s: Interval | None
+    run_usd: Interval | None
+    ttft: Bands
+    tpot: Bands
+    e2e: Bands
+    session: Bands
 
 
 class Tokens(_Plain, frozen=True):
@@ -164,3 +198,4 @@ class Summary(_Plain, frozen=True):
     speculation: Speculation | None
     assumed: dict[str, int]
     bill: Bill | None
+    intervals: Intervals | None = None

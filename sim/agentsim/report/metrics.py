@@ -200,9 +200,21 @@ def e2e(run: Run) -> Sample:
     return _seconds(run, "submitted_ns", "finished_ns")
 
 
+def inbound_ns(run: Run, requests: Columns) -> IntArray:
+    """How long each request took from its client to the scheduler's queue, where the run says."""
+    api = run.facts.get("api_server", {})
+    of_tokens = np.rint(requests["prompt_tokens"] * api.get("prompt_token_ns", 0.0))
+    inbound: IntArray = of_tokens.astype(np.int64) + int(api.get("request_ns", 0))
+    return inbound
+
+
 def queue(run: Run) -> Sample:
-    """Submission to the start of the first step that computes any of the request."""
-    return _seconds(run, "submitted_ns", "scheduled_ns")
+    """Arrival at the scheduler to the start of the first step that computes any of the request."""
+    tally = Tally()
+    for columns in served_chunks(run, "prompt_tokens", "submitted_ns", "scheduled_ns"):
+        waited = columns["scheduled_ns"] - columns["submitted_ns"] - inbound_ns(run, columns)
+        tally.add(np.maximum(waited, 0)[columns["scheduled_ns"] >= 0])
+    return Sample.of(tally, NS_PER_S)
 
 
 def session(run: Run) -> Sample:
@@ -238,7 +250,7 @@ _ALL = (
     Metric("tpot", "s", "lower", tpot, "time per output token after the first"),
     Metric("itl", "s", "lower", itl, "gap between successive tokens of a request"),
     Metric("e2e", "s", "lower", e2e, "submission to last token"),
-    Metric("queue", "s", "lower", queue, "submission to first step"),
+    Metric("queue", "s", "lower", queue, "arrival at the scheduler to first step"),
     Metric("session", "s", "lower", session, "start of a session to its last answer"),
     Metric("output_rate", "token/s", "higher", _rate(_tokens("output_tokens")), "output tokens"),
     Metric("prompt_rate", "token/s", "higher", _rate(_tokens("prompt_tokens")), "prompt tokens"),

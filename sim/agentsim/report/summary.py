@@ -14,6 +14,7 @@ from agentsim.report.figures import (
     AgentTime,
     Batching,
     GpuTime,
+    Intervals,
     KvUse,
     Latency,
     Preemptions,
@@ -42,6 +43,7 @@ def summarize(
     run: Run,
     parts_of: PartsOf | None = None,
     bill: Bill | None = None,
+    intervals: Intervals | None = None,
 ) -> Summary:
     """The figures of a run.
 
@@ -53,6 +55,8 @@ def summarize(
         `Roofline.parts`: ``prefill_s`` and ``decode_s``. None for a measured run.
     bill : Bill or None
         What it costs, from `agentsim.billing.bill_of`.
+    intervals : Intervals or None
+        From `agentsim.uncertainty.predict_intervals`.
     """
     statuses, slots, lost = Counter[str](), set[int](), Counter[str]()
     for requests in run.requests.chunks("status", "preemptions"):
@@ -83,6 +87,7 @@ def summarize(
         speculation=_speculation(run, parts_of),
         assumed=dict(sorted(kinds.items())),
         bill=bill,
+        intervals=intervals,
     )
 
 

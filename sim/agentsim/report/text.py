@@ -13,8 +13,8 @@ from agentsim.domain.records import Run
 from agentsim.report.bill import Bill
 from agentsim.report.bill_text import api_part, bill_assumptions, bill_lines
 from agentsim.report.cost import gpus_of
-from agentsim.report.durations import count, duration, percent, significant, unit_for
-from agentsim.report.figures import Quantiles, Summary
+from agentsim.report.durations import count, dollars, duration, percent, significant, unit_for
+from agentsim.report.figures import Interval, Intervals, Quantiles, Summary
 from agentsim.report.layout import WIDTH, on_screen
 from agentsim.report.speculation import speculation_text
 
@@ -26,6 +26,7 @@ _BAR = 9
 _LABEL = 15
 #: Row label, field of GpuTime, field of AgentTime, colour of the bar.
 _ROWS = (
+    ("front end", None, "api_s", "yellow"),
     ("queue", None, "queue_s", "yellow"),
     ("prefill", "prefill_s", "prefill_s", "cyan"),
     ("decode", "decode_s", "decode_s", "green"),
@@ -41,7 +42,7 @@ _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E", "sessi
 #: Least share of the time that the headline mentions.
 _WORTH_SAYING = 0.005
 #: Assumptions named on the screen; `--assumptions` lists all.
-_NAMED = 3
+_NAMED = 2
 
 
 def to_text(run: Run, summary: Summary, *, colour: bool = False, ascii_only: bool = False) -> str:
@@ -76,6 +77,8 @@ def assumptions_text(run: Run, bill: Bill | None = None) -> str:
     lines = []
     for made in (*run.assumptions, *(bill_assumptions(bill) if bill else ())):
         value = f"{made['value']} {made.get('unit', '')}".rstrip()
+        if made.get("error"):
+            value += f" (standard error {percent(made['error'])})"
         for first, text in (
             (f"{made['kind']:<11}", f"{made['name']} = {value}"),
             (" " * 11, str(made["source"])),
@@ -195,6 +198,8 @@ def _facts(run: Run, summary: Summary) -> Table:
 
 
 def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
+    if summary.intervals:
+        yield from _interval_lines(summary.intervals)
     tokens = summary.tokens
     if tokens.cached_share is not None:
         cached = f"{percent(tokens.cached_share)} of {count(tokens.prompt, 'prompt token')}"
@@ -209,8 +214,6 @@ def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
     if lost.count:
         again = f"{count(tokens.recomputed, 'token')} computed again"
         yield "Preemptions", f"{lost.count:,}, of {count(lost.requests, 'call')}; {again}"
-    else:
-        yield "Preemptions", "none"
     if summary.speculation:
         yield "Speculation", speculation_text(summary.speculation)
     if summary.rates.output_tokens_per_s is not None:
@@ -222,11 +225,38 @@ def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Batching", f"{count(batch.steps, 'step')} of {seqs}"
     if summary.bill is not None:
         yield from bill_lines(summary.bill)
-    yield "Calls", ", ".join(f"{number:,} {status}" for status, number in summary.calls.items())
+    calls = ", ".join(f"{number:,} {status}" for status, number in summary.calls.items())
+    yield "Calls", calls if lost.count or not calls else f"{calls}, none preempted"
     if run.assumptions:
         yield "Assumed", _assumed(run, summary)
     for note, number in sorted(run.notes.items()):
         yield "Note", f"{note}: {number:,}"
+
+
+def _interval_lines(sure: Intervals) -> Iterator[tuple[str, str]]:
+    """The intervals of runtime and cost, and those of the mean latencies."""
+    said = []
+    if sure.runtime_s:
+        low, high = duration(sure.runtime_s.low), duration(sure.runtime_s.high)
+        said.append(f"runtime {low} to {high}")
+    if sure.run_usd:
+        said.append(f"cost {dollars(sure.run_usd.low)} to {dollars(sure.run_usd.high)}")
+    means = [
+        f"{label} {_span(band)}"
+        for label, band in (("TTFT", sure.ttft.mean), ("E2E", sure.e2e.mean))
+        if band
+    ]
+    lines = [", ".join(said), f"mean {', '.join(means)}" if means else ""]
+    head = f"{100 * sure.level:g} % interval"
+    for line in filter(None, lines):
+        yield head, line
+        head = ""
+
+
+def _span(band: Interval) -> str:
+    """Both ends of an interval of time in one unit."""
+    unit, factor = unit_for(band.high)
+    return f"{significant(band.low * factor)} to {significant(band.high * factor)} {unit}"
 
 
 def _assumed(run: Run, summary: Summary) -> str:

@@ -22,13 +22,14 @@ from agentsim.report.metrics import (
     FloatArray,
     IntArray,
     PartsOf,
+    inbound_ns,
     replicas_in,
     replicas_of,
 )
 
 #: Causes of a step's time, and phases of a session's.
 CAUSES = ("prefill", "decode", "recomputation", "overhead")
-PHASES = ("queue", "prefill", "decode", "recomputation", "tools")
+PHASES = ("api", "queue", "prefill", "decode", "recomputation", "tools")
 #: Kinds of idle time: every agent waits for its tool; no agent is there; a call is at the server.
 IDLE = ("idle_tools", "idle_nobody", "idle_between_steps")
 
@@ -123,29 +124,33 @@ def gpu_time(run: Run, parts_of: PartsOf | None = None) -> dict[str, int]:
 
 
 def agent_time(run: Run) -> dict[str, IntArray]:
-    """Nanoseconds of each session: queue, prefill, decode, recomputation, tools.
+    """Nanoseconds of each session: API server, queue, prefill, decode, recomputation, tools.
 
-    A call is queued until its first step, prefills until its first token, then decodes. A session
-    with several calls at the server divides that time evenly among them; with none it waits for
-    tools, its client or a human. Recomputation is the time a call's optional column
-    ``recovering_ns`` states: from a preemption until it is as far as it was, queue included.
-    Without that column it stays in the phase in which it fell, as in vLLM's own metrics.
+    A call is on its way until it reaches the scheduler, queued until its first step, prefills until
+    its first token, then decodes. A session with several calls at the server divides that time
+    evenly among them; with none it waits for tools, its client or a human. Recomputation is the
+    time a call's optional column ``recovering_ns`` states: from a preemption until it is as far as
+    it was, queue included. Without that column it stays in the phase in which it fell, as in
+    vLLM's own metrics.
 
     Returns
     -------
     dict of str to ndarray of int64, shape (num_sessions,)
-        In the order of `run.sessions`; the five add up to the session's time.
+        In the order of `run.sessions`; the six add up to the session's time.
     """
-    names = ["session", "submitted_ns", "scheduled_ns", "first_token_ns", "finished_ns"]
+    names = ["session", "prompt_tokens", "submitted_ns", "scheduled_ns"]
+    names += ["first_token_ns", "finished_ns"]
     if "recovering_ns" in run.requests:
         names.append("recovering_ns")
     pairs = run.by_session(*names, where={"status": AT_SERVER})
-    spent = [_session_time(sessions, requests) for sessions, requests in pairs]
+    spent = [
+        _session_time(sessions, requests, inbound_ns(run, requests)) for sessions, requests in pairs
+    ]
     none = np.zeros(0, np.int64)
     return {cause: np.concatenate([none, *(part[cause] for part in spent)]) for cause in PHASES}
 
 
-def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
+def _session_time(sessions: Columns, calls: Columns, inbound: IntArray) -> dict[str, IntArray]:
     """`agent_time` of sessions and the calls served of them."""
     owner = _places(sessions["session"], calls["session"])
     submitted, finished = calls["submitted_ns"], calls["finished_ns"]
@@ -154,11 +159,12 @@ def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
     unknown = np.where(first < 0, finished, submitted)
     scheduled = np.where(scheduled < 0, unknown, scheduled)
     first = np.where(first < 0, finished, first)
+    arrived = np.minimum(submitted + inbound, scheduled)
 
     everyone = np.arange(len(sessions["session"]))
-    session = np.concatenate([owner, owner, owner, owner, everyone, everyone])
+    session = np.concatenate([owner, owner, owner, owner, owner, everyone, everyone])
     ends = [sessions["started_ns"], sessions["finished_ns"]]
-    times = np.concatenate([submitted, scheduled, first, finished, *ends])
+    times = np.concatenate([submitted, arrived, scheduled, first, finished, *ends])
     one, none = np.ones(len(owner), np.int64), np.zeros(len(owner), np.int64)
     nobody = np.zeros(2 * len(everyone), np.int64)
     order = np.lexsort((times, session))
@@ -166,10 +172,11 @@ def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
     def count(*changes: IntArray) -> IntArray:
         return np.cumsum(np.concatenate([*changes, nobody])[order])[:-1]
 
-    queued = count(one, -one, none, none)
-    prefilling = count(none, one, -one, none)
-    decoding = count(none, none, one, -one)
-    num_calls = np.maximum(queued + prefilling + decoding, 1)
+    arriving = count(one, -one, none, none, none)
+    queued = count(none, one, -one, none, none)
+    prefilling = count(none, none, one, -one, none)
+    decoding = count(none, none, none, one, -one)
+    num_calls = np.maximum(arriving + queued + prefilling + decoding, 1)
     lengths = np.diff(times[order]) * (np.diff(session[order]) == 0)
     here = session[order][:-1]
 
@@ -178,11 +185,12 @@ def _session_time(sessions: Columns, calls: Columns) -> dict[str, IntArray]:
         np.add.at(out, here, amount)
         return out
 
-    queue = lengths * queued // num_calls
-    prefill = lengths * (queued + prefilling) // num_calls - queue
-    served_ns = lengths * (queued + prefilling + decoding) // num_calls
-    spent = {"queue": total(queue), "prefill": total(prefill)}
-    spent["decode"] = total(served_ns - queue - prefill)
+    # running sums, each rounded down, so that the phases add up
+    sums = np.cumsum([arriving, queued, prefilling, decoding], axis=0) * lengths // num_calls
+    api, queue, prefill, decode = np.diff(sums, axis=0, prepend=0)
+    served_ns = sums[-1]
+    phases = {"api": api, "queue": queue, "prefill": prefill, "decode": decode}
+    spent = {phase: total(ns) for phase, ns in phases.items()}
     all_ns = (sessions["finished_ns"] - sessions["started_ns"]).astype(np.int64)
     tools = all_ns - total(served_ns)
     recovering = np.zeros_like(tools)
@@ -195,8 +203,7 @@ def _take_recovery(recovering: IntArray, spent: dict[str, IntArray]) -> dict[str
     """Move the time of recovering from preemptions out of decode, then out of prefill."""
     decode = np.minimum(spent["decode"], recovering)
     prefill = np.minimum(spent["prefill"], recovering - decode)
-    return {
-        "queue": spent["queue"],
+    return spent | {
         "prefill": spent["prefill"] - prefill,
         "decode": spent["decode"] - decode,
         "recomputation": decode + prefill,

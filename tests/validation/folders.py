@@ -131,3 +131,25 @@ def step_folder(folder: Path, **changes: Any) -> Path:
         path = folder / f"run{repeat}.requests.jsonl"
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
+
+
+def bench_file(path: Path, **changes: Any) -> Path:
+    """A detailed result of vLLM's benchmark: three requests half a second apart, one of no answer.
+
+    A change to None takes the field away.
+    """
+    found: dict[str, Any] = {
+        "date": "20260101-000000", "endpoint_type": "openai", "backend": "openai",
+        "model_id": "Qwen/Qwen2.5-7B-Instruct", "num_prompts": 4, "request_rate": 2.0,
+        "burstiness": 1.0, "max_concurrency": None, "duration": 2.5, "completed": 3, "failed": 1,
+        "total_input_tokens": 600, "total_output_tokens": 9, "request_throughput": 1.2,
+        "output_throughput": 3.6, "input_lens": [100, 200, 300, 50], "output_lens": [3, 3, 3, 0],
+        "ttfts": [0.1, 0.2, 0.3, 0.0], "itls": [[0.1, 0.3], [0.1, 0.1], [0.2, 0.2], []],
+        "start_times": [10.5, 10.0, 11.0, 11.5], "generated_texts": ["", "", "", ""],
+        "errors": ["", "", "", "Connection refused"], "mean_ttft_ms": 200.0,
+        "mean_tpot_ms": 166.667, "mean_itl_ms": 166.667, "p99_itl_ms": 300.0,
+    }  # fmt: skip
+    found = {name: value for name, value in (found | changes).items() if value is not None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found))
+    return path

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentsim.domain.trace import Trace
+from agentsim.domain.trace import Call, Session, Trace
 from agentsim.validation import Case, NotSimulated, read_cases
+from agentsim.validation.loads import with_placeholders
 from validation.folders import (
     engine_folder,
     request_folder,
@@ -90,10 +91,41 @@ def test_settings_are_those_of_the_run(tmp_path: Path) -> None:
     assert "engine.async_scheduling=false" in case.settings
     assert "agents.timeout_s=300.0" in case.settings
     assert case.logged_blocks == 5000
-    names = [str(made["name"]) for made in case.assumptions]
-    assert "KV offload" in names
+    assert "engine.kv_offloading_size=8.0" in case.settings
     later = only(request_folder(tmp_path))
     assert "engine.async_scheduling=false" not in later.settings
+
+
+def test_room_for_cuda_graphs_is_left_since_0_21(tmp_path: Path) -> None:
+    setting = "engine.estimate_cudagraph_memory=false"
+    for version, is_set in (("0.20.2", True), ("0.21.0", False), ("1.0", False), ("", False)):
+        case = only(request_folder(tmp_path, engine_version=version))
+        assert (setting in case.settings) is is_set
+
+
+def test_the_clock_of_the_engine_has_no_server_before_it(tmp_path: Path) -> None:
+    """Times of the engine and steps in its process; a client's times keep the server."""
+    free = {"cost.api_request_s=0", "cost.api_stream_s=0"}
+    assert free <= set(only(engine_folder(tmp_path / "engine")).settings)
+    assert free <= set(only(step_folder(tmp_path / "steps")).settings)
+    assert not free & set(only(request_folder(tmp_path / "client")).settings)
+
+
+def test_cached_tokens_that_the_server_counted_are_compared(tmp_path: Path) -> None:
+    """All stated: compared, and no cached token means that no prompt came twice."""
+    columns = ("arrival_s", "prompt_tokens", "ok", "ttft_s", "e2e_s", "cached_tokens")
+    lengths = [100, 200, 300] * 4
+    for cached, is_cycle in ((0, False), (64, True)):
+        rows = [
+            dict(zip(columns, (n, tokens, 1, 0.1, 1, cached), strict=True))
+            for n, tokens in enumerate(lengths)
+        ]
+        request_folder(tmp_path, system_prompt_groups="", stages_rate_x_duration_s="")
+        write_table(tmp_path / "requests" / "r1.csv.gz", rows)
+        case = only(tmp_path)
+        assert case.measured["cached_tokens", "value"] == 12 * cached
+        made = [row["name"] for row in case.assumptions]
+        assert ("prompts sent in turn" in made) is is_cycle
 
 
 def test_the_clock_of_the_engine_is_set_to_that_of_the_client(tmp_path: Path) -> None:
@@ -205,14 +237,6 @@ def test_a_printed_command_gives_model_and_settings(tmp_path: Path) -> None:
     assert {call[1:] for call in first_calls(case.trace(0))} == {(200, 100)}
 
 
-def test_replicas_behind_a_router_are_listed(tmp_path: Path) -> None:
-    row = {"gpu": "L4", "model": "m", "replicas": 8, "routing": "LeastLoad"}
-    write_table(tmp_path / "a.csv", [row])
-    (case,) = read_cases(tmp_path)
-    assert isinstance(case, NotSimulated)
-    assert case.reason == "8 replicas behind LeastLoad routing: only one replica is simulated"
-
-
 def test_points_of_a_grid_find_what_was_sent_before(tmp_path: Path) -> None:
     row = {
         "gpu": "L4", "model": "m", "prompt_tokens": 64, "longest_prefix_sent_before_tokens": 32,
@@ -239,15 +263,11 @@ def test_a_closed_loop_keeps_its_clients_busy(tmp_path: Path) -> None:
         "gpu": "H200-SXM", "model": "m", "prompt_tokens": 90, "output_tokens": 3,
         "loop": "closed", "concurrency": 4, "replicas": 1, "itl_ms": 7,
     }  # fmt: skip
-    hidden = {**row, "replicas": "single deployment"}
-    write_table(tmp_path / "points.csv", [row, hidden])
-    case, left = read_cases(tmp_path)
-    assert isinstance(case, Case)
+    write_table(tmp_path / "points.csv", [row])
+    case = only(tmp_path)
     assert case.measured == {("itl", "mean"): 0.007}
     assert "agents.num_agents=4" in case.settings
     assert case.trace(0).num_calls == 40
-    assert isinstance(left, NotSimulated)
-    assert "does not say how many" in left.reason
 
 
 def test_files_of_no_layout_are_listed(tmp_path: Path) -> None:
@@ -277,3 +297,30 @@ def test_a_replayed_trace_is_run_as_it_was_sent(tmp_path: Path) -> None:
         ("b", "a", 57),
     ]
     assert {"agents.arrival=closed-loop", "agents.num_agents=3"} <= set(case.settings)
+
+
+def test_placeholders_of_answers_are_not_found(tmp_path: Path) -> None:
+    """By hand: the second prompt shares the 50 tokens of the first alone, not its 7 of answer."""
+    lines = [
+        '{"type": "header", "format": "agentsim-trace", "version": 1}',
+        '{"type": "call", "session": "s", "id": "a", "input_tokens": 50, "output_tokens": 7}',
+        '{"type": "call", "session": "s", "id": "b", "input_tokens": 60, "output_tokens": 3,'
+        ' "extends": "a", "keep": 57, "delay": 0.5}',
+        '{"type": "call", "session": "s", "id": "c", "input_tokens": 70, "output_tokens": 3,'
+        ' "extends": "b", "keep": 60, "delay": 0.5}',
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines) + "\n")
+    for outputs, keeps in (("of the server", [0, 57, 60]), ("placeholders", [0, 50, 60])):
+        case = only(request_folder(tmp_path, trace="t.jsonl", agents=1, outputs=outputs))
+        (session,) = case.trace(0)
+        assert [call.keep for call in session.calls] == keeps
+
+
+def test_placeholders_in_segments_are_others_than_the_answer() -> None:
+    calls = (
+        Call("a", 32, 16, segments=(("~own", 32),), delay_ns=0),
+        Call("b", 64, 16, ("a",), segments=(("~own", 32), ("out:a", 16), ("~b", 16)), delay_ns=0),
+    )
+    (session,) = with_placeholders(Trace([Session("s", calls)]))
+    assert session.calls[0] == calls[0]
+    assert session.calls[1].segments == (("~own", 32), ("~out:a", 16), ("~b", 16))

@@ -5,16 +5,10 @@ them, `simulate_case` gives the simulated `Run`. The layouts are in `agentsim.va
 """
 
 from agentsim.validation.case import Case, MeasuredCall, NotSimulated, figure, measured_run
-from agentsim.validation.compare import (
-    Comparison,
-    Row,
-    Score,
-    Validation,
-    compare,
-    simulate_case,
-    validate,
-)
+from agentsim.validation.compare import compare, simulate_case
+from agentsim.validation.folder import validate
 from agentsim.validation.layouts import read_cases
+from agentsim.validation.results import Comparison, Row, Score, Validation
 
 __all__ = [
     "Case",

@@ -106,15 +106,27 @@ def read_bench_table(path: Path) -> Iterator[Case | NotSimulated]:
     """
     for number, row in enumerate(read_table(path, _NEEDED), 1):
         name, given = _arguments(row)
-        load = _Load(
-            f"{path.parent.name}/{path.stem}/{number}",
-            row.count("n_ok", 1),
-            row.count("prompt_tokens_total", 1),
-            row.count("output_tokens_total", 1),
-            _rate(row),
-            _RANDOM.fullmatch(row.text_or("workload", "")) is not None,
-        )
-        yield _case(row, row.text("model") if row.has("model") else name, load, given)
+        run_id = f"{path.parent.name}/{path.stem}/{number}"
+        yield case_of_result(run_id, row, row.text("model") if row.has("model") else name, given)
+
+
+def case_of_result(run_id: str, row: Record, model: str, given: str) -> Case | NotSimulated:
+    """One result with the columns of such a table.
+
+    Parameters
+    ----------
+    given : str
+        Arguments of `vllm serve`.
+    """
+    load = _Load(
+        run_id,
+        row.count("n_ok", 1),
+        row.count("prompt_tokens_total", 1),
+        row.count("output_tokens_total", 1),
+        request_rate(row),
+        _RANDOM.fullmatch(row.text_or("workload", "")) is not None,
+    )
+    return _case(row, model, load, given)
 
 
 def read_variant_table(path: Path) -> Iterator[Case | NotSimulated]:
@@ -148,14 +160,9 @@ def _case(row: Record, model: str, load: _Load, given: str) -> Case | NotSimulat
     server = read_server(row, given=given)
     if server.obstacle is not None:
         return NotSimulated(run_id, source, server.obstacle)
-    settings = list(server.settings)
+    settings = [*server.settings, *arrival_settings(row, load.num_requests)]
     if not row.has("max_model_len") and "--max-model-len" not in given:
         settings.append("engine.max_model_len=-1")
-    in_flight = row.count("max_concurrency", 1) if row.has("max_concurrency") else None
-    if in_flight is None:
-        settings.append("agents.arrival=recorded")
-    else:
-        settings.append(f"agents.num_agents={in_flight}")
     made = list(server.assumptions)
     if load.is_random:
         made.append(assumed("lengths", "all alike", "the benchmark's random data set"))
@@ -171,14 +178,30 @@ def _case(row: Record, model: str, load: _Load, given: str) -> Case | NotSimulat
         figures_in(row),
         load.trace,
         tuple(settings),
-        num_repeats=1 if load.is_random and math.isinf(load.rate) else NUM_REPEATS,
+        num_repeats=server.repeats(
+            NUM_REPEATS, is_drawn=not (load.is_random and math.isinf(load.rate))
+        ),
+        choices=server.choices,
+        num_requests=load.num_requests,
         vllm_args=given or None,
         preset=server.preset,
         assumptions=tuple(made),
     )
 
 
-def _rate(row: Record) -> float:
+def arrival_settings(row: Record, num_requests: int) -> list[str]:
+    """How requests are sent: at their times, or by so many clients that wait for their answers.
+
+    A benchmark with a rate and a bound (`max_concurrency`) starts its clients at that rate.
+    """
+    if not row.has("max_concurrency") or row.count("max_concurrency", 1) >= num_requests:
+        return ["agents.arrival=recorded"]
+    settings = [f"agents.num_agents={row.count('max_concurrency', 1)}"]
+    rate = request_rate(row)
+    return settings if math.isinf(rate) else [*settings, f"agents.ramp_s={1 / rate!r}"]
+
+
+def request_rate(row: Record) -> float:
     """Requests a second; infinite where all are sent at once."""
     if row.text_or("request_rate", "inf") == "inf":
         return math.inf

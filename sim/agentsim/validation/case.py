@@ -55,7 +55,8 @@ class Case:
         The figures that the source has.
     trace : callable
         From the number of a repeat to the load, with what is hidden drawn for that repeat. Ids
-        of sessions begin with the number of the stage and ``/`` where `stages` is not empty.
+        of sessions begin with the number of the stage and ``/`` where `stages` is not empty. It
+        can be pickled.
     settings : tuple of str
         ``engine.max_num_seqs=128``, as for `agentsim.machine.system.read_config`.
     stages : tuple of mapping
@@ -64,6 +65,10 @@ class Case:
         The stage that `measured` is about, where the rest only prepares it; None: the whole run.
     num_repeats : int
         1 where nothing is drawn.
+    choices : tuple of tuple of str
+        Further settings of each repeat; empty: none.
+    num_requests : int
+        About how many there are: what a simulation costs.
     vllm_args, preset : str or None
         As for `read_config`.
     logged_blocks : int or None
@@ -82,6 +87,8 @@ class Case:
     stages: tuple[Figures, ...] = ()
     part: int | None = None
     num_repeats: int = NUM_REPEATS
+    choices: tuple[tuple[str, ...], ...] = ()
+    num_requests: int = 1
     vllm_args: str | None = None
     preset: str | None = None
     logged_blocks: int | None = None

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentsim.errors import UserError
-from agentsim.validation import bench_tables, points, request_runs, stage_tables, step_runs
+from agentsim.validation import (
+    bench_files,
+    bench_tables,
+    chats,
+    mixtures,
+    points,
+    request_runs,
+    stage_tables,
+    step_runs,
+)
 from agentsim.validation.case import Case, NotSimulated
 
 
@@ -27,11 +36,14 @@ class Layout:
         Whether a folder or file is of it.
     read : callable
         Its runs, each with a reason where it cannot be simulated.
+    endings : tuple of str
+        How names of files end that may be of it.
     """
 
     about: str
     is_mine: Callable[[Path], bool]
     read: Callable[[Path], Iterator[Case | NotSimulated]]
+    endings: tuple[str, ...] = (".csv", ".csv.gz")
 
 
 #: Layouts of whole folders; what else is in such a folder belongs to it.
@@ -48,17 +60,17 @@ FOLDERS = {
     ),
 }
 
-#: Layouts of single CSV files; the first that fits is taken.
+#: Layouts of single files; the first that fits is taken.
 FILES = {
     "stages": Layout(
         "run_id, stage, workload, latencies: one row a load stage",
         stage_tables.is_stage_table,
         stage_tables.read_stage_table,
     ),
-    "routed": Layout(
-        "replicas, routing: one run of several replicas a row",
-        points.is_routed_table,
-        points.read_routed_table,
+    "chats": Layout(
+        "replicas, routing, threads or max_conversations: one run of chats a row",
+        chats.is_chat_table,
+        chats.read_chat_table,
     ),
     "bench": Layout(
         "n_ok, totals of tokens, ttft and tpot: one result of vLLM's benchmark a row",
@@ -80,10 +92,16 @@ FILES = {
         points.is_batch_table,
         points.read_batch_table,
     ),
+    "results": Layout(
+        "what `vllm bench serve --save-result` writes: one run a file",
+        bench_files.is_bench_file,
+        bench_files.read_bench_file,
+        endings=(".json", ".json.gz"),
+    ),
     "loops": Layout(
         "concurrency or load, lengths, latencies: one closed loop a row",
         points.is_loop_table,
-        points.read_loop_table,
+        mixtures.read_loop_table,
     ),
 }
 
@@ -131,7 +149,7 @@ def _search(folder: Path) -> Iterator[Case | NotSimulated]:
         found = _layout_of(path)
         if found is not None:
             yield from found.read(path)
-        elif path.suffix != ".md":
+        elif path.suffix != ".md" and path.name != bench_files.SERVER_FILE:
             unknown.append(path.name)
     if unknown:
         reason = f"{_UNKNOWN}: {', '.join(unknown)}"
@@ -139,7 +157,6 @@ def _search(folder: Path) -> Iterator[Case | NotSimulated]:
 
 
 def _layout_of(path: Path) -> Layout | None:
-    """The layout of a file, if it is a CSV file of one."""
-    if not path.name.endswith((".csv", ".csv.gz")):
-        return None
-    return next((layout for layout in FILES.values() if layout.is_mine(path)), None)
+    """The layout of a file, if it is of one."""
+    mine = (layout for layout in FILES.values() if path.name.endswith(layout.endings))
+    return next((layout for layout in mine if layout.is_mine(path)), None)

@@ -8,18 +8,19 @@ all prompts are prefixes of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentsim.domain.trace import Session, Trace
 from agentsim.domain.units import NS_PER_S
 from agentsim.validation.case import Case, NotSimulated
 from agentsim.validation.columns import figures_in
-from agentsim.validation.draws import one_call
-from agentsim.validation.servers import assumed, gpu_name, read_server
+from agentsim.validation.draws import NUM_REPEATS, one_call
+from agentsim.validation.servers import assumed, gpu_name, model_name, read_server
 from agentsim.validation.tables import Record, columns_of_file, read_table
 
-_LOOP = ("model", "prompt_tokens", "output_tokens")
+LOOP_COLUMNS = ("model", "prompt_tokens", "output_tokens")
 _BATCH = ("gpu", "model", "batch", "output_tokens", "output_tok_per_s")
 _GRID = ("gpu", "model", "prompt_tokens", "longest_prefix_sent_before_tokens", "concurrency")
 #: Requests that each client of a closed loop sends one after another.
@@ -28,6 +29,8 @@ NUM_IN_TURN = 10
 SHORT_PROMPT = 16
 #: When the requests of a grid's point come, after the prompt that was sent before.
 _PAUSE_NS = 1000 * NS_PER_S
+#: What a grid's requests took over the network, as their source says.
+_NETWORK_S = 0.1
 _IN_FLIGHT = re.compile(r"closed loop, (\d+) in flight\b.*")
 
 
@@ -35,7 +38,7 @@ def is_loop_table(path: Path) -> bool:
     """Whether a CSV file has one closed loop a row."""
     columns = set(columns_of_file(path))
     is_told = {"concurrency", "loop"} <= columns or "load" in columns
-    return set(_LOOP) <= columns and is_told
+    return set(LOOP_COLUMNS) <= columns and is_told
 
 
 def is_batch_table(path: Path) -> bool:
@@ -48,52 +51,29 @@ def is_grid(path: Path) -> bool:
     return set(_GRID) <= set(columns_of_file(path))
 
 
-def is_routed_table(path: Path) -> bool:
-    """Whether a CSV file has one run of several replicas behind a router a row."""
-    return {"gpu", "model", "replicas", "routing"} <= set(columns_of_file(path))
-
-
-def read_routed_table(path: Path) -> Iterator[Case | NotSimulated]:
-    """Runs of several replicas: none is simulated, each says why."""
-    for number, row in enumerate(read_table(path), 1):
-        run_id = f"{path.parent.name}/{path.stem}/{number}"
-        hidden = "which conversations there were is not in the source"
-        reason = read_server(row).obstacle or hidden
-        yield NotSimulated(run_id, path.parent.name, reason)
-
-
-def read_loop_table(path: Path) -> Iterator[Case | NotSimulated]:
-    """The runs of a table of closed loops.
+def loop_case(run_id: str, row: Record) -> Case | NotSimulated:
+    """A closed loop of one kind of request.
 
     Raises
     ------
     UserError
-        If a column or a value is missing or wrong.
+        If a value is wrong.
     """
-    for number, row in enumerate(read_table(path, _LOOP), 1):
-        run_id = f"{path.parent.name}/{path.stem}/{number}"
-        clients = _clients(row)
-        obstacle = read_server(row).obstacle
-        if obstacle is None and clients is None:
-            obstacle = f"load {row.text('load')!r}: not one closed loop of known size"
-        for column in ("prompt_tokens", "output_tokens"):
-            if obstacle is None and not row.text(column).isdecimal():
-                obstacle = f"{column} {row.text(column)!r}: no single length"
-        if obstacle is None and not figures_in(row):
-            obstacle = "the source has no figure of it"
-        if obstacle is not None or clients is None:
-            yield NotSimulated(run_id, path.parent.name, obstacle or "")
-            continue
-        tokens, made = row.count("prompt_tokens", 1), row.count("output_tokens", 1)
-        is_gap = "load" in row.fields
-        yield _case(
-            run_id,
-            row,
-            figures_in(row, itl="gap" if is_gap else "itl"),
-            _loop(clients * NUM_IN_TURN, tokens, made),
-            (f"agents.num_agents={clients}",),
-            assumed("requests", clients * NUM_IN_TURN, f"{NUM_IN_TURN} of each client in turn"),
-        )
+    source, clients = run_id.partition("/")[0], clients_of(row)
+    if clients is None:
+        obstacle = f"load {row.text('load')!r}: not one closed loop of known size"
+        return NotSimulated(run_id, source, obstacle)
+    if not figures_in(row):
+        return NotSimulated(run_id, source, "the source has no figure of it")
+    count = clients * NUM_IN_TURN
+    return _case(
+        run_id,
+        row,
+        figures_in(row, itl="gap" if "load" in row.fields else "itl"),
+        _Alike(count, row.count("prompt_tokens", 1), row.count("output_tokens", 1)),
+        (f"agents.num_agents={clients}",),
+        assumed("requests", count, f"{NUM_IN_TURN} of each client in turn"),
+    )
 
 
 def read_batch_table(path: Path) -> Iterator[Case | NotSimulated]:
@@ -107,7 +87,7 @@ def read_batch_table(path: Path) -> Iterator[Case | NotSimulated]:
             f"{path.parent.name}/{path.stem}/{number}",
             row,
             {("output_rate", "value"): rate, ("e2e", "mean"): batch * made / rate},
-            _loop(batch, SHORT_PROMPT, made),
+            _Alike(batch, SHORT_PROMPT, made),
             ("agents.arrival=recorded",),
             assumed("prompt_tokens", SHORT_PROMPT, "the source says: short prompt"),
         )
@@ -125,9 +105,9 @@ def read_grid(path: Path) -> Iterator[Case | NotSimulated]:
             f"{source}/{path.stem}/{number}",
             row,
             figures,
-            _grid_point(row),
-            ("agents.arrival=recorded",),
-            assumed("network", "none", "the client was elsewhere; about 0.1 s a request"),
+            _GridPoint.of(row),
+            ("agents.arrival=recorded", f"cost.api_stream_s={_NETWORK_S}"),
+            assumed("network", f"{_NETWORK_S} s a request", "the client was elsewhere"),
             part=1,
         )
 
@@ -136,7 +116,7 @@ def _case(
     run_id: str,
     row: Record,
     measured: dict[tuple[str, str], float],
-    trace: Callable[[int], Trace],
+    load: _Alike | _GridPoint,
     settings: tuple[str, ...],
     *made: dict[str, object],
     part: int | None = None,
@@ -150,18 +130,20 @@ def _case(
         run_id,
         source,
         gpu_name(row),
-        row.text("model"),
+        model_name(row),
         measured,
-        trace,
+        load,
         (*server.settings, *settings, *longest),
         part=part,
-        num_repeats=1,
+        num_repeats=server.repeats(NUM_REPEATS, is_drawn=False),
+        choices=server.choices,
+        num_requests=load.count,
         preset=server.preset,
         assumptions=(*server.assumptions, *made),
     )
 
 
-def _clients(row: Record) -> int | None:
+def clients_of(row: Record) -> int | None:
     """Clients of a closed loop; None where the load is said in other words."""
     if row.has("concurrency"):
         return row.count("concurrency", 1)
@@ -169,27 +151,46 @@ def _clients(row: Record) -> int | None:
     return int(match[1]) if match else None
 
 
-def _loop(count: int, prompt_tokens: int, output_tokens: int) -> Callable[[int], Trace]:
-    """Requests with nothing in common, in turn."""
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Requests of one kind with nothing in common, in turn."""
 
-    def trace(_: int) -> Trace:
-        segments = (("~own", prompt_tokens),)
-        return Trace([one_call(f"{n:06d}", 0, segments, output_tokens) for n in range(count)])
+    count: int
+    prompt_tokens: int
+    output_tokens: int
 
-    return trace
+    def __call__(self, repeat: int) -> Trace:
+        segments = (("~own", self.prompt_tokens),)
+        return Trace(
+            one_call(f"{n:06d}", 0, segments, self.output_tokens) for n in range(self.count)
+        )
 
 
-def _grid_point(row: Record) -> Callable[[int], Trace]:
-    tokens = row.count("prompt_tokens", 1)
-    before = row.count("longest_prefix_sent_before_tokens")
-    output, count = row.count_or("output_tokens", 1, 1), row.count("concurrency", 1)
+@dataclass(frozen=True, slots=True)
+class _GridPoint:
+    """Equal requests at once, after the longest prefix of theirs that was sent before."""
 
-    def trace(_: int) -> Trace:
+    count: int
+    prompt_tokens: int
+    output_tokens: int
+    before: int
+
+    @classmethod
+    def of(cls, row: Record) -> _GridPoint:
+        """What the columns of a row say."""
+        return cls(
+            row.count("concurrency", 1),
+            row.count("prompt_tokens", 1),
+            row.count_or("output_tokens", 1, 1),
+            row.count("longest_prefix_sent_before_tokens"),
+        )
+
+    def __call__(self, repeat: int) -> Trace:
         sessions: list[Session] = []
-        if before:
-            sessions.append(one_call("0/0", 0, (("grid", before),), output))
-        prompt = (("grid", tokens),)
-        sessions += [one_call(f"1/{n}", _PAUSE_NS, prompt, output) for n in range(count)]
+        if self.before:
+            sessions.append(one_call("0/0", 0, (("grid", self.before),), self.output_tokens))
+        prompt = (("grid", self.prompt_tokens),)
+        sessions += [
+            one_call(f"1/{n}", _PAUSE_NS, prompt, self.output_tokens) for n in range(self.count)
+        ]
         return Trace(sessions)
-
-    return trace

@@ -31,7 +31,9 @@ class Prompts:
     is_drawn: bool
 
 
-def prompts_of(run: Record, lengths: Sequence[int], seen_before: Sequence[int]) -> Prompts:
+def prompts_of(
+    run: Record, lengths: Sequence[int], seen_before: Sequence[int] = (), *, may_repeat: bool = True
+) -> Prompts:
     """What the prompts of a run share.
 
     Parameters
@@ -42,6 +44,8 @@ def prompts_of(run: Record, lengths: Sequence[int], seen_before: Sequence[int]) 
         Prompt tokens of each request in the order of sending; 0: not known.
     seen_before : sequence of int
         First tokens of each that an earlier prompt had too, where the source says it; else 0.
+    may_repeat : bool
+        Whether equal lengths in turn may be equal prompts.
 
     Raises
     ------
@@ -51,53 +55,86 @@ def prompts_of(run: Record, lengths: Sequence[int], seen_before: Sequence[int]) 
     if any(seen_before):
         source = "the latest earlier prompt that is at least as long"
         made = [assumed("whose prompt a shared prefix is of", "latest", source)]
-        prefixes = _of_earlier(lengths, seen_before)
-        return Prompts(lambda _: prefixes, made, is_drawn=False)
+        return Prompts(_Known(_of_earlier(lengths, seen_before)), made, is_drawn=False)
     known = [tokens for tokens in lengths if tokens]
     if not known:
         raise run.fault("run_id", "a run with at least one prompt length")
-    cycle = find_cycle(lengths)
+    cycle = find_cycle(lengths) if may_repeat else None
     groups = run.count_or("system_prompt_groups", 0)
     shared = run.count_or("shared_system_prompt_tokens", 0) if groups else 0
     made, hidden, run_id = [], len(lengths) - len(known), run.text("run_id")
-    if groups:
+    if groups > 1:
         source = "which group a request belongs to is not recorded: drawn, each equally likely"
         made.append(assumed("system prompt of a request", f"one of {groups}", source))
+    of_groups = _Groups(run_id, max(groups, 1), shared)
     if cycle is not None:
         source = "the lengths repeat with this period, so the prompts do"
         made.append(assumed("prompts sent in turn", len(cycle.tokens), source))
-        return Prompts(
-            _in_turn(run_id, lengths, cycle, groups, shared), made, is_drawn=bool(groups)
-        )
+        return Prompts(_InTurn(of_groups, tuple(lengths), cycle), made, is_drawn=groups > 1)
     if hidden:
         source = "the source has none for failed requests: drawn from those of the others"
         made.append(assumed("prompt lengths", f"{hidden} of {len(lengths)}", source))
+    is_drawn = groups > 1 or hidden > 0
+    return Prompts(_Apart(of_groups, tuple(lengths), tuple(known)), made, is_drawn)
 
-    def draw(repeat: int) -> list[Segments]:
-        of_group = choices(repeat, "group", run_id, len(lengths), max(groups, 1))
-        others = choices(repeat, "prompt", run_id, len(lengths), len(known))
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Prompts of which nothing is drawn."""
+
+    prompts: list[Segments]
+
+    def __call__(self, repeat: int) -> list[Segments]:
+        return self.prompts
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """System prompts, one of which each prompt begins with."""
+
+    run_id: str
+    count: int
+    shared: int
+
+    def draw(self, repeat: int, num_prompts: int) -> list[int]:
+        """The group of each prompt."""
+        return choices(repeat, "group", self.run_id, num_prompts, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """Prompts that share no more than their system prompt; unknown lengths are some known one."""
+
+    groups: _Groups
+    lengths: tuple[int, ...]
+    known: tuple[int, ...]
+
+    def __call__(self, repeat: int) -> list[Segments]:
+        count = len(self.lengths)
+        others = choices(repeat, "prompt", self.groups.run_id, count, len(self.known))
+        drawn = zip(self.lengths, self.groups.draw(repeat, count), others, strict=True)
         return [
-            shared_and_own(group, shared, tokens or known[other])
-            for tokens, group, other in zip(lengths, of_group, others, strict=True)
+            shared_and_own(group, self.groups.shared, tokens or self.known[other])
+            for tokens, group, other in drawn
         ]
 
-    return Prompts(draw, made, is_drawn=bool(groups or hidden))
 
-
-def _in_turn(
-    run_id: str, lengths: Sequence[int], cycle: Cycle, groups: int, shared: int
-) -> Callable[[int], list[Segments]]:
+@dataclass(frozen=True, slots=True)
+class _InTurn:
     """Prompts of a list, again and again: those of the same place are the same."""
-    places = [cycle.place(number, tokens) for number, tokens in enumerate(lengths)]
 
-    def draw(repeat: int) -> list[Segments]:
-        of_group = choices(repeat, "group", run_id, len(cycle.tokens), max(groups, 1))
+    groups: _Groups
+    lengths: tuple[int, ...]
+    cycle: Cycle
+
+    def __call__(self, repeat: int) -> list[Segments]:
+        listed = self.cycle.tokens
+        groups = self.groups.draw(repeat, len(listed))
+        places = ((self.cycle.place(n, tokens), tokens) for n, tokens in enumerate(self.lengths))
         return [
-            shared_and_own(of_group[k], shared, tokens or cycle.tokens[k], f"question-{k}")
-            for k, tokens in zip(places, lengths, strict=True)
+            shared_and_own(groups[k], self.groups.shared, tokens or listed[k], f"question-{k}")
+            for k, tokens in places
         ]
-
-    return draw
 
 
 def _of_earlier(lengths: Sequence[int], seen_before: Sequence[int]) -> list[Segments]:

@@ -7,11 +7,10 @@ of the engine's own clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentsim.domain.trace import Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.errors import UserError
 from agentsim.validation.case import (
@@ -23,9 +22,10 @@ from agentsim.validation.case import (
     measured_run,
     only_stage,
 )
-from agentsim.validation.draws import NUM_REPEATS, one_call
-from agentsim.validation.prompts import Prompts, prompts_of
-from agentsim.validation.servers import read_server
+from agentsim.validation.draws import NUM_REPEATS
+from agentsim.validation.loads import Replayed, Sent, with_placeholders
+from agentsim.validation.prompts import prompts_of
+from agentsim.validation.servers import ENGINES_CLOCK, Server, read_server
 from agentsim.validation.tables import Record, read_table
 from agentsim.workload.formats import read_trace
 
@@ -40,6 +40,8 @@ class _Request:
 
     call: MeasuredCall
     cached_before: int = 0
+    is_cache_known: bool = False
+    is_engines_clock: bool = False
 
 
 def is_request_folder(folder: Path) -> bool:
@@ -57,49 +59,64 @@ def read_request_folder(folder: Path) -> Iterator[Case | NotSimulated]:
     """
     for row in read_table(folder / "runs.csv", _RUN_COLUMNS):
         run_id = row.text("run_id")
-        server = read_server(row)
+        server = read_server(row, is_sampled=True)
         if server.obstacle is not None:
             yield NotSimulated(run_id, folder.name, server.obstacle)
             continue
         requests = _read_requests(_file_of(folder, run_id), row)
-        timeout_s = row.number_or_none("client_timeout_s")
-        settings = [*server.settings, *_arrival(row)]
-        if timeout_s:
-            settings.append(f"agents.timeout_s={timeout_s}")
-        run = measured_run([request.call for request in requests])
-        num_stages = int(requests[-1].call.session.partition("/")[0]) + 1
-        stages: tuple[Figures, ...] = ()
-        if num_stages > 1:
-            stages = tuple(_of_stage(figures_of(only_stage(run, n))) for n in range(num_stages))
-        blocks = row.count("num_gpu_blocks", 1) if row.has("num_gpu_blocks") else None
-        lengths = [request.call.prompt_tokens for request in requests]
-        prompts = prompts_of(row, lengths, [request.cached_before for request in requests])
-        yield Case(
-            run_id,
-            folder.name,
-            row.text("gpu"),
-            row.text("model"),
-            figures_of(run),
-            _replayed(folder, row) if row.has("trace") else _load(requests, prompts),
-            tuple(settings),
-            stages,
-            num_repeats=NUM_REPEATS if prompts.is_drawn else 1,
-            preset=server.preset,
-            logged_blocks=blocks,
-            assumptions=(*server.assumptions, *prompts.assumptions),
-        )
+        yield _case(folder, row, requests, server)
+
+
+def _case(folder: Path, row: Record, requests: Sequence[_Request], server: Server) -> Case:
+    calls = [request.call for request in requests]
+    timeout_s = row.number_or_none("client_timeout_s")
+    settings = [*server.settings, *_arrival(row)]
+    if timeout_s:
+        settings.append(f"agents.timeout_s={timeout_s}")
+    if requests[0].is_engines_clock:
+        settings += ENGINES_CLOCK
+    run = measured_run(calls)
+    num_stages = int(calls[-1].session.partition("/")[0]) + 1
+    stages: tuple[Figures, ...] = ()
+    if num_stages > 1:
+        stages = tuple(_of_stage(figures_of(only_stage(run, n))) for n in range(num_stages))
+    measured = figures_of(run)
+    is_cache_known = all(request.is_cache_known for request in requests)
+    if is_cache_known:
+        measured["cached_tokens", "value"] = float(sum(call.cached_tokens for call in calls))
+    prompts = prompts_of(
+        row,
+        [call.prompt_tokens for call in calls],
+        [request.cached_before for request in requests],
+        may_repeat=not (is_cache_known and not measured["cached_tokens", "value"]),
+    )
+    load: Replayed | Sent = Sent(tuple(calls), prompts.of_repeat)
+    if row.has("trace"):
+        trace = read_trace(folder / row.text("trace"))
+        is_told = row.text_or("outputs", "") != "placeholders"
+        load = Replayed(trace if is_told else with_placeholders(trace))
+    return Case(
+        row.text("run_id"),
+        folder.name,
+        row.text("gpu"),
+        row.text("model"),
+        measured,
+        load,
+        tuple(settings),
+        stages,
+        num_repeats=server.repeats(NUM_REPEATS, is_drawn=prompts.is_drawn),
+        choices=server.choices,
+        num_requests=len(calls),
+        preset=server.preset,
+        logged_blocks=row.count("num_gpu_blocks", 1) if row.has("num_gpu_blocks") else None,
+        assumptions=(*server.assumptions, *prompts.assumptions),
+    )
 
 
 def _arrival(run: Record) -> list[str]:
     if not run.has("trace"):
         return ["agents.arrival=recorded"]
     return ["agents.arrival=closed-loop", f"agents.num_agents={run.count('agents', 1)}"]
-
-
-def _replayed(folder: Path, run: Record) -> Callable[[int], Trace]:
-    """The agents that a run replayed: who waits for whom and what prompts share is all known."""
-    trace = read_trace(folder / run.text("trace"))
-    return lambda _: trace
 
 
 def _of_stage(figures: Figures) -> Figures:
@@ -149,9 +166,10 @@ def _by_client(row: Record, run: Record, number: int, stage: int, first_s: float
         finished_ns=at_ns + e2e_ns,
         prompt_tokens=row.count("prompt_tokens", 1 if is_ok else 0),
         output_tokens=outputs,
+        cached_tokens=row.count_or("cached_tokens", 0),
         status="finished" if is_ok else "failed",
     )
-    return _Request(call)
+    return _Request(call, is_cache_known=not is_ok or row.has("cached_tokens"))
 
 
 def _by_engine(row: Record, number: int, stage: int, first_s: float, lag_s: float) -> _Request:
@@ -171,7 +189,7 @@ def _by_engine(row: Record, number: int, stage: int, first_s: float, lag_s: floa
         prompt_tokens=row.count("prompt_tokens", 1),
         output_tokens=row.count("output_tokens", 1),
     )
-    return _Request(call, row.count_or("prefix_seen_before_tokens", 0))
+    return _Request(call, row.count_or("prefix_seen_before_tokens", 0), is_engines_clock=True)
 
 
 def _stages(run: Record, num_requests: int) -> list[int]:
@@ -189,14 +207,3 @@ def _stages(run: Record, num_requests: int) -> list[int]:
         stages += [number] * sent
     last = stages[-1] if stages else 0
     return [*stages[:num_requests], *[last] * (num_requests - len(stages))]
-
-
-def _load(requests: Sequence[_Request], prompts: Prompts) -> Callable[[int], Trace]:
-    def trace(repeat: int) -> Trace:
-        sessions = []
-        for request, segments in zip(requests, prompts.of_repeat(repeat), strict=True):
-            call = request.call
-            sessions.append(one_call(call.session, call.submitted_ns, segments, call.output_tokens))
-        return Trace(sessions)
-
-    return trace

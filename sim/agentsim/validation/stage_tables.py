@@ -6,7 +6,7 @@ begins with, are drawn; lengths, rates and groups are those of the named workloa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def read_stage_table(path: Path) -> Iterator[Case | NotSimulated]:
 
 def _case(source: str, run_id: str, rows: dict[int, Record]) -> Case | NotSimulated:
     row = rows.get(-1) or rows[min(rows)]
-    server = read_server(row)
+    server = read_server(row, is_sampled=True)
     if server.obstacle is not None:
         return NotSimulated(run_id, source, server.obstacle)
     name = row.text("workload").replace("-lite-lite", "-lite")
@@ -118,15 +118,19 @@ def _case(source: str, run_id: str, rows: dict[int, Record]) -> Case | NotSimula
     if not is_stated:
         about = f"drawn from {spread}" if spread else "as other runs of the workload have them"
         made.append(assumed("rates", list(rates), f"not stated: {about}"))
+    load = _Load(run_id, workload, rates, spread)
     return Case(
         run_id,
         source,
         row.text("gpu"),
         row.text("model"),
         _figures(rows[-1], workload) if -1 in rows else {},
-        _load(run_id, workload, rates, spread),
+        load,
         (*server.settings, "agents.arrival=recorded", *_longest(row)),
         tuple(_figures(rows[number], workload) for number in numbers),
+        num_repeats=server.repeats(NUM_REPEATS, is_drawn=True),
+        choices=server.choices,
+        num_requests=load.num_requests,
         preset=server.preset,
         assumptions=(*server.assumptions, *made),
     )
@@ -167,29 +171,32 @@ def _figures(row: Record, workload: Workload) -> Figures:
     return found
 
 
-def _load(
-    run_id: str, workload: Workload, rates: tuple[float, ...], spread: tuple[float, float] | None
-) -> Callable[[int], Trace]:
-    lasts_s = _seconds(rates)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Requests of the workload's list in turn, at the rate of each stage."""
 
-    def rate_in(repeat: int, rate: float) -> float:
-        """One rate from each of as many equal parts of its spread as there are repeats."""
-        if spread is None:
-            return rate
-        share = (repeat + uniform(repeat, "rate", run_id, 0)) / NUM_REPEATS
-        return spread[0] + share * (spread[1] - spread[0])
+    run_id: str
+    workload: Workload
+    rates: tuple[float, ...]
+    spread: tuple[float, float] | None
 
-    def trace(repeat: int) -> Trace:
+    @property
+    def num_requests(self) -> int:
+        """About how many are sent."""
+        return round(sum(self.rates) * _seconds(self.rates))
+
+    def __call__(self, repeat: int) -> Trace:
+        workload, lasts_s = self.workload, _seconds(self.rates)
         sessions: list[Session] = []
-        groups = choices(repeat, "group", run_id, NUM_PROMPTS, workload.num_groups)
+        groups = choices(repeat, "group", self.run_id, NUM_PROMPTS, workload.num_groups)
         prompts = [
             shared_and_own(
                 group, workload.shared_tokens, workload.prompt_tokens, f"question-{number}"
             )
             for number, group in enumerate(groups)
         ]
-        for stage, rate in enumerate(rates):
-            times = arrivals_in(repeat, run_id, stage, rate_in(repeat, rate), lasts_s)
+        for stage, rate in enumerate(self.rates):
+            times = arrivals_in(repeat, self.run_id, stage, self._rate(repeat, rate), lasts_s)
             begin_ns = seconds_to_ns(stage * lasts_s)
             for number, at_ns in enumerate(times):
                 prompt = prompts[len(sessions) % NUM_PROMPTS]
@@ -197,4 +204,10 @@ def _load(
                 sessions.append(one_call(name, begin_ns + at_ns, prompt, workload.output_tokens))
         return Trace(sessions)
 
-    return trace
+    def _rate(self, repeat: int, rate: float) -> float:
+        """One rate from each of as many equal parts of its spread as there are repeats."""
+        if self.spread is None:
+            return rate
+        low, high = self.spread
+        share = (repeat + uniform(repeat, "rate", self.run_id, 0)) / NUM_REPEATS
+        return low + share * (high - low)

@@ -25,6 +25,8 @@ from agentsim.validation.case import (
     figures_of,
     measured_run,
 )
+from agentsim.validation.loads import Replayed
+from agentsim.validation.servers import ENGINES_CLOCK
 from agentsim.validation.tables import Record, read_object, read_objects
 
 #: Where the engine ran, in `agentsim list gpus`, as long as its file does not say.
@@ -74,9 +76,10 @@ def read_step_folder(folder: Path) -> Iterator[Case | NotSimulated]:
         str(engine.fields.get("device", _DEVICE)),
         _model_name(engine),
         _means([_figures(path) for path in files]),
-        lambda _: trace,
-        _settings(engine),
+        Replayed(trace),
+        (*_settings(engine), *ENGINES_CLOCK),
         num_repeats=1,
+        num_requests=trace.num_calls,
     )
 
 

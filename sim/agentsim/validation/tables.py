@@ -21,6 +21,8 @@ from agentsim.errors import UserError
 #: What a source writes for a value that it does not have.
 _NOTHING = ("", "—", "-")
 _YES = ("true", "on", "yes", "1")
+#: How far a time in ms may be from the same in seconds, which is rounded.
+_UNITS_AGREE = 0.05
 _NO = ("false", "off", "no", "0")
 
 
@@ -130,12 +132,14 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> list[Record]:
     Raises
     ------
     UserError
-        If it cannot be read, lacks a column, or a row has another number of fields.
+        If it cannot be read, lacks a column, a row has another number of fields, or a time is in
+        both units and they disagree.
     """
     lines = csv.reader(io.StringIO(read_text(path)))
     names = next(lines, [])
     if missing := [name for name in needed if name not in names]:
         raise UserError(f"{path}:1: missing columns: {', '.join(missing)}")
+    twice = [name for name in names if name.endswith("_ms") and f"{name[:-3]}_s" in names]
     rows = []
     try:
         for fields in lines:
@@ -144,10 +148,22 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> list[Record]:
                     f"{path}:{lines.line_num}: expected {len(names)} fields, got {len(fields)}"
                 )
             where = f"{path}:{lines.line_num}"
-            rows.append(Record(where, dict(zip(names, fields, strict=True))))
+            row = Record(where, dict(zip(names, fields, strict=True)))
+            _check_units(row, twice)
+            rows.append(row)
     except csv.Error as error:
         raise UserError(f"{path}:{lines.line_num}: cannot be read: {error}") from error
     return rows
+
+
+def _check_units(row: Record, names: Iterable[str]) -> None:
+    """Refuse a time in ms that is not what its column in seconds says."""
+    for name in names:
+        in_seconds = f"{name[:-3]}_s"
+        if row.has(name) and row.has(in_seconds):
+            expected = 1000 * row.number(in_seconds)
+            if abs(row.number(name) - expected) > _UNITS_AGREE * expected + 1:
+                raise row.fault(name, f"{in_seconds} in milliseconds ({expected:g})")
 
 
 def read_objects(path: Path) -> list[Record]:

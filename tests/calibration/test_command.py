@@ -39,9 +39,14 @@ def test_a_profile_is_written_and_read_by_replay(steps: str, tmp_path: Path) -> 
     size = len(found["factors"])
     assert [len(row) for row in found["covariance"]] == [size] * size
     written = tomllib.loads(profile.read_text("utf-8"))
-    assert written["gpu"] == "cpu"
-    for factor in found["factors"]:
-        assert written["cost"][factor["name"]] == pytest.approx(factor["value"], rel=1e-3)
+    assert written["profile"]["gpu"] == "cpu"
+    assert written["profile"]["standing"] == "fitted"
+    identified = {f["name"]: f for f in found["factors"] if f["is_identified"]}
+    assert set(written["factors"]) == set(identified)
+    for name, row in written["factors"].items():
+        assert row["kind"] == "fitted"
+        assert row["value"] == pytest.approx(identified[name]["value"], rel=1e-3)
+        assert row["error"] == pytest.approx(identified[name]["error"], rel=1e-3)
     trace = tmp_path / "t.jsonl"
     call = {"type": "call", "session": "s", "id": "a", "input_tokens": 100, "output_tokens": 5}
     head = [
@@ -49,8 +54,12 @@ def test_a_profile_is_written_and_read_by_replay(steps: str, tmp_path: Path) -> 
         {"type": "session", "session": "s"},
     ]
     trace.write_text("".join(json.dumps(x) + "\n" for x in [*head, call]), encoding="utf-8")
-    use = ("replay", str(trace), "--config", str(profile), *ON_A_CPU[1:])
-    assert agentsim(*use).exit_code == 0
+    use = ("replay", str(trace), "--profile", str(profile), *ON_A_CPU[1:], "--json")
+    replayed = agentsim(*use)
+    assert replayed.exit_code == 0, replayed.stderr
+    rows = {row["name"]: row for row in json.loads(replayed.stdout)["assumptions"]}
+    for name, row in written["factors"].items():
+        assert rows[name]["value"] == row["value"]
 
 
 def test_text_has_factors_and_residuals_and_what_was_left_out(steps: str, tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ def test_factors_are_found_again_without_noise() -> None:
     assert {row.regime for row in found.residuals} == {"decode", "prefill"}
 
 
+def test_a_prior_at_its_bound_does_not_hold_the_fit() -> None:
+    """A share of 1 is a common prior; the fit leaves it if the data say so."""
+    priors = prior_values(CONFIG) | {"bandwidth_efficiency": 1.0}
+    found = fit([measured(0.0, 0, sweep())], list(TRUE), priors)
+    assert found.values["bandwidth_efficiency"] == pytest.approx(0.7, rel=0.01)
+
+
 def test_standard_errors_cover_the_truth_as_often_as_they_say() -> None:
     """Within two standard errors in about 95 % of cases."""
     inside, total = 0, 0
@@ -106,17 +113,17 @@ def test_what_fixed_a_factor_is_said() -> None:
 def test_the_factors_to_fit_are_those_that_matter() -> None:
     decodes = [shape for shape in sweep() if not shape.prefill_tokens]
     priors = prior_values(CONFIG)
-    names = chosen(None, CONFIG, [measured(0.0, 0, decodes)], priors)
+    names = chosen(None, [measured(0.0, 0, decodes)], priors)
     assert "bandwidth_efficiency" in names
     assert "attention_compute_efficiency" not in names  # nothing prefills
     assert "allreduce_latency_s" not in names  # one GPU
     assert "format_bandwidth_ratio" not in names  # 16 bits
-    assert chosen("overlap_loss, link_efficiency", CONFIG, [], priors) == [
+    assert chosen("overlap_loss, link_efficiency", [], priors) == [
         "overlap_loss",
         "link_efficiency",
     ]
     with pytest.raises(UnknownName, match="did you mean 'overlap_loss'"):
-        chosen("overlap_los", CONFIG, [], priors)
+        chosen("overlap_los", [], priors)
 
 
 def test_fewer_observations_than_factors_are_refused() -> None:

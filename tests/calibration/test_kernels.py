@@ -49,7 +49,8 @@ def test_factors_of_attention_are_found_again() -> None:
     times = kernels_of_csv("t", frame, CONFIG).predict(true)
     frame.loc[frame.index[1:], "time_us"] = times * 1e6
     observed = kernels_of_csv("t", frame, CONFIG)
-    found = fit([observed], list(true), prior_values(CONFIG))
+    priors = prior_values(CONFIG) | {"mixed_decode_rows": 80.0}
+    found = fit([observed], list(true), priors)
     assert found.values == pytest.approx(true, rel=0.02)
 
 

@@ -205,7 +205,12 @@ def test_an_interruption_keeps_the_runs_before_it(
             os.kill(os.getpid(), signal.SIGINT)
 
     server = serve(ttft_s=0.05, on_request=interrupt)
-    assert collect(server.url, tmp_path, "--prefill", "8,8,8", "--repeats", "2") == 130
+    # a shell's background job ignores the signal, and its children with it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert collect(server.url, tmp_path, "--prefill", "8,8,8", "--repeats", "2") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "interrupted; 1 runs are in" in capsys.readouterr().err
     assert [row["run_id"] for row in runs(tmp_path)] == ["prefill-1"]
     assert [path.name for path in (tmp_path / "requests").iterdir()] == ["prefill-1.csv.gz"]

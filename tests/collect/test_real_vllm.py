@@ -172,7 +172,7 @@ def test_agents_are_predicted_from_what_was_collected(
     profile = str(tmp_path / "mine.toml")
     fitted = agentsim("calibrate", str(tmp_path / "fit.log"), *machine, "-o", profile)
     assert fitted.exit_code == 0, fitted.output
-    config, _ = read_config(Path(profile), model="tiny-qwen2-82m", vllm_args=ENGINE)
+    config, _ = read_config(profile=profile, model="tiny-qwen2-82m", vllm_args=ENGINE)
     measured = measured_calls(tmp_path / "seen")
     assert {row["outputs"] for row in rows(tmp_path / "seen" / "runs.csv")} == {"of the server"}
     predicted = predicted_calls(trace, config)
@@ -182,7 +182,7 @@ def test_agents_are_predicted_from_what_was_collected(
     assert foretold == pytest.approx(told, rel=FAR)
 
     readings = ["--metrics", before, "--metrics", after]
-    checked = agentsim("check", str(trace), *readings, "--config", profile, *machine, "--json")
+    checked = agentsim("check", str(trace), *readings, "--profile", profile, *machine, "--json")
     assert checked.exit_code == 0, checked.output
     found = json.loads(checked.stdout)
     latencies = {row["metric"]: row for row in found["latencies"]}

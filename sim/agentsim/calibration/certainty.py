@@ -28,12 +28,14 @@ def knowledge(
     observations: Sequence[Observations],
     jacobian: Sequence[FloatArray],
     gaps: Sequence[FloatArray],
-    spreads: Sequence[float],
+    spreads: Sequence[FloatArray],
+    weights: Sequence[FloatArray],
 ) -> list[tuple[str, str, Known]]:
     """Curvature and noise that each source and regime adds, under soft L1."""
     found = []
-    for item, slopes, gap, spread in zip(observations, jacobian, gaps, spreads, strict=True):
-        scaled, z = slopes / spread, (gap / spread) ** 2
+    parts = zip(observations, jacobian, gaps, spreads, weights, strict=True)
+    for item, slopes, gap, spread, weight in parts:
+        scaled, z = slopes * (np.sqrt(weight) / spread)[:, None], (gap / spread) ** 2
         for regime in sorted(set(item.regimes.tolist())):
             mine = item.regimes == regime
             rows, square = scaled[mine], z[mine]

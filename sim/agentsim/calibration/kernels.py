@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import msgspec
 import numpy as np
 import pandas as pd
 
-from agentsim.calibration.observations import FloatArray, Observations
+from agentsim.calibration.observations import FloatArray, Observations, with_factors
 from agentsim.domain.config import Config
 from agentsim.domain.specs import ModelSpec
 from agentsim.errors import ConfigError
 from agentsim.machine.catalog import find_gpu, find_model
-from agentsim.machine.factors import resolve_factors
+from agentsim.machine.factors import format_class, resolve_factors
 from agentsim.machine.rates import Rates, work_out_rates
 
 #: Names of weight types in tables of GEMMs, by weight format of the model.
@@ -52,7 +51,7 @@ def kernels_of_csv(source: str, frame: pd.DataFrame, config: Config) -> Observat
         If no row is in the weight format of the model and large enough, or a time is not positive.
     """
     reader = next(read for needed, read in _READERS.items() if set(needed) <= set(frame.columns))
-    gpu, model = find_gpu(config.gpu), find_model(config.model)
+    gpu, model = find_gpu(config.gpu, config.profile), find_model(config.model)
     regimes, seconds, times = reader(frame, model, config.engine.tensor_parallel_size)
     if not len(seconds):
         raise ConfigError(
@@ -63,11 +62,11 @@ def kernels_of_csv(source: str, frame: pd.DataFrame, config: Config) -> Observat
         raise ConfigError(f"{source}: expected times above 0")
 
     def predict(values: Mapping[str, float]) -> FloatArray:
-        cost = msgspec.structs.replace(config.cost, **values)
+        cost = with_factors(config.cost, values, gpu, model)
         rates = work_out_rates(gpu, model, resolve_factors(gpu, model, cost))
         return times(rates) * 1e-9
 
-    return Observations(source, regimes, seconds, predict)
+    return Observations(source, regimes, seconds, predict, {format_class(gpu, model): model})
 
 
 _Read = tuple[np.typing.NDArray[np.str_], FloatArray, Times]

@@ -58,7 +58,7 @@ def test_the_parts_of_a_replays_time_add_up(trace: str) -> None:
     gpu, agent = summary["gpu"], summary["agent"]
     parts = ("prefill_s", "decode_s", "recomputation_s", "overhead_s", "idle_s")
     assert sum(gpu[part] for part in parts) == pytest.approx(summary["runtime_s"], rel=1e-12)
-    parts = ("queue_s", "prefill_s", "decode_s", "recomputation_s", "tools_s")
+    parts = ("api_s", "queue_s", "prefill_s", "decode_s", "recomputation_s", "tools_s")
     assert sum(agent[part] for part in parts) == pytest.approx(agent["total_s"], rel=1e-12)
     assert agent["tools_s"] >= 2.5 / 2
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentsim.domain.trace import Call, Session, Trace
+from agentsim.workload.histogram import Histogram, histogram
 from agentsim.workload.inspect import Quantiles, inspect, quantiles
 
 S = 1_000_000_000
@@ -89,3 +93,34 @@ def test_quantiles_interpolate_linearly() -> None:
 def test_an_inspection_is_plain_data() -> None:
     seen = inspect(TRACE)
     assert msgspec.convert(msgspec.to_builtins(seen), type(seen)) == seen
+
+
+def test_histograms_count_every_value_above_0_and_the_zeros_apart() -> None:
+    seen = inspect(TRACE).histograms
+    assert sum(seen["prompt"].counts) + seen["prompt"].zeros == 6
+    assert (seen["prompt"].least, seen["prompt"].most, seen["prompt"].zeros) == (50, 170, 1)
+    assert (seen["delay_s"].counts, seen["delay_s"].zeros) == ((1,), 1)
+    assert histogram(np.array([])) == Histogram(0.0, 0.0, (), 0)
+
+
+@given(st.lists(st.floats(0, 1e12), min_size=1))
+def test_a_histogram_loses_nothing(values: list[float]) -> None:
+    seen = histogram(np.array(values))
+    assert sum(seen.counts) + seen.zeros == len(values)
+    assert all(seen.least <= value <= seen.most for value in values if value)
+
+
+def test_what_a_trace_cannot_tell_is_counted() -> None:
+    assert inspect(TRACE).unknown == {
+        "calls whose wait is not known": 1,
+        "prompts whose length is an estimate": 1,
+        "answers whose length is an estimate": 1,
+        "prompts that do not say what they share": 1,
+        "calls that do not say what caused them": 2,
+        "sessions that all start at once": 3,
+    }
+
+
+def test_a_trace_that_tells_all_says_so() -> None:
+    call = Call("main/0", 10, 5, trigger="user", segments=(("sys", 4), ("~t", 6)))
+    assert inspect(Trace([Session("s", (call,))])).unknown == {}

@@ -66,7 +66,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_a_directory_is_told(tmp_path: Path) -> None:
     with pytest.raises(TraceError) as caught:
         read_trace(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: is a directory: name a trace file in it"
+    assert str(caught.value) == f"{tmp_path}: no log of a format known here found"
 
 
 def test_a_path_that_cannot_be_is_told() -> None:

@@ -10,6 +10,10 @@ from agentsim.cli.calibrate import calibrate_command
 from agentsim.cli.case_study import case_study_command
 from agentsim.cli.check import check_command
 from agentsim.cli.door import Door
+from agentsim.cli.export import export_command
+from agentsim.cli.fit_workload import fit_workload_command
+from agentsim.cli.generate import generate_command
+from agentsim.cli.importing import import_command
 from agentsim.cli.inspect import inspect_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
@@ -21,6 +25,10 @@ command = Door(
     commands=[
         replay_command,
         inspect_command,
+        import_command,
+        export_command,
+        generate_command,
+        fit_workload_command,
         schedule_command,
         case_study_command,
         validate_command,

@@ -40,11 +40,13 @@ def case_study_command(*, as_json: bool) -> None:
 def _json(rows: list[Row]) -> str:
     import msgspec
 
+    from agentsim.cli.screen import json_text
+
     plain = []
     for row in rows:
         item = msgspec.structs.asdict(row)
         plain.append({**item, "error": row.error, "within": row.is_met})
-    return msgspec.json.format(msgspec.json.encode({"rows": plain}), indent=2).decode() + "\n"
+    return json_text({"rows": plain})
 
 
 def _text(rows: list[Row]) -> str:

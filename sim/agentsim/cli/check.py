@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentsim.cli.replay import configure, shorthands
+from agentsim.cli.settings import configure, setting_options, shorthands
 from agentsim.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ _PATIENCE_S = 30.0
     required=True,
     help="What /metrics says; twice: before and after the load.",
 )
-@click.option("--gpu", metavar="NAME", help="GPU; see 'agentsim list gpus'.")
-@click.option("--model", metavar="NAME", help="Model, or a Hugging Face config.json.")
-@click.option("--config", "config_file", metavar="FILE.toml", help="Settings from a file.")
-@click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="One setting; repeatable.")
-@click.option("--vllm-args", metavar="ARGS", help="Arguments of your own 'vllm serve' command.")
-@click.option("--preset", metavar="NAME", help="Behaviour of an older vLLM.")
+@setting_options
 @shorthands
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
@@ -108,8 +103,10 @@ def _fetch(url: str) -> str:
 def _json(found: Comparison) -> str:
     import msgspec
 
+    from agentsim.cli.screen import json_text
+
     plain = msgspec.to_builtins(found)
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode() + "\n"
+    return json_text(plain)
 
 
 def _text(found: Comparison) -> str:

@@ -10,14 +10,6 @@ import click
 if TYPE_CHECKING:
     from agentsim.workload.inspect import Inspection
 
-#: Rows of the table of distributions: field of `Inspection`, label.
-_DISTRIBUTIONS = {
-    "calls_per_session": "calls a session",
-    "prompt": "prompt tokens",
-    "appended": "appended tokens",
-    "output": "output tokens",
-    "delay_s": "wait for tool, s",
-}
 _HEADS = ("p10", "p50", "p90", "p99", "mean")
 
 
@@ -28,6 +20,8 @@ _HEADS = ("p10", "p50", "p90", "p99", "mean")
 def inspect_command(trace: str, trace_format: str, as_json: bool) -> None:
     """Show what is in TRACE: sessions, calls, tokens, possible prefix reuse, tool times.
 
+    How much a prefix cache finds depends on its size: the table says how much at which.
+
     \b
     agentsim inspect traces/itbench-sre.jsonl
     """
@@ -35,7 +29,7 @@ def inspect_command(trace: str, trace_format: str, as_json: bool) -> None:
 
     import msgspec
 
-    from agentsim.cli.screen import emit, wants_colour
+    from agentsim.cli.screen import emit, is_ascii, wants_colour
     from agentsim.workload.formats import read_trace
     from agentsim.workload.inspect import inspect
 
@@ -43,12 +37,13 @@ def inspect_command(trace: str, trace_format: str, as_json: bool) -> None:
     if as_json:
         emit(json.dumps(msgspec.to_builtins(found), sort_keys=True, indent=2) + "\n")
     else:
-        emit(_as_text(found, colour=wants_colour()))
+        emit(_as_text(found, colour=wants_colour(), ascii_only=is_ascii()))
 
 
-def _as_text(found: Inspection, *, colour: bool) -> str:
+def _as_text(found: Inspection, *, colour: bool, ascii_only: bool) -> str:
     from rich.text import Text
 
+    from agentsim.cli.inspect_plots import LABELS, cache_table, shape_table, unknown_text
     from agentsim.report.durations import count, percent
     from agentsim.report.layout import on_screen, plain_table
 
@@ -60,7 +55,7 @@ def _as_text(found: Inspection, *, colour: bool) -> str:
     table = plain_table(("Distribution", *_HEADS, "values"))
     for column in table.columns[1:]:
         column.justify, column.min_width = "right", 7
-    for field, label in _DISTRIBUTIONS.items():
+    for field, label in LABELS.items():
         values = getattr(found, field)
         known = [getattr(values, name) for name in _HEADS] if values.count else []
         cells = [_number(value) for value in known] or ["-"] * len(_HEADS)
@@ -68,19 +63,31 @@ def _as_text(found: Inspection, *, colour: bool) -> str:
     facts = plain_table(("Reuse", "if nothing were ever evicted"))
     for label, line in _lines(found):
         facts.add_row(label, Text(line))
-    parts = (Text(head, style="bold"), table, facts)
-    return "\n".join(on_screen(part, colour=colour) for part in parts)
+    parts = (
+        Text(head, style="bold"),
+        table,
+        shape_table(found, ascii_only=ascii_only),
+        facts,
+        cache_table(found, ascii_only=ascii_only),
+        unknown_text(found),
+    )
+    return "\n".join(on_screen(part, colour=colour) for part in parts if part)
 
 
 def _lines(found: Inspection) -> Iterator[tuple[str, str]]:
     from agentsim.report.durations import percent
 
-    for label, share, tokens, what in (
-        ("  tokens", found.reuse, found.reused_tokens, "of all prompt tokens were seen before"),
-        ("  blocks", found.block_reuse, found.reused_block_tokens, "in whole blocks of 16"),
-        ("  prompts", found.prompt_reuse, found.reused_prompt_tokens, "without answers sent back"),
+    causes = found.causes
+    for label, tokens, what in (
+        ("  tokens", found.reused_tokens, "of all prompt tokens were seen before"),
+        ("  blocks", found.reused_block_tokens, "in whole blocks of 16"),
+        ("  prompts", found.reused_prompt_tokens, "without answers sent back"),
+        ("  own history", causes.own_history, "sent by the session itself"),
+        ("  shared heads", causes.shared_head, "system prompts and tools of others"),
+        ("  others", causes.other_sessions, "sent by others, behind the head"),
     ):
-        yield label, f"{percent(share)} {what} ({tokens:,})"
+        share = percent(tokens / found.prompt_tokens if found.prompt_tokens else 0)
+        yield label, f"{share} {what} ({tokens:,})"
     yield "Longest prompt", f"{found.longest_prompt_tokens:,} tokens"
     kinds = {
         "sub-agent": found.sub_agents,
@@ -93,14 +100,8 @@ def _lines(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "Shape", ", ".join(said)
     yield "Identity", ", ".join(f"{n:,} by {name}" for name, n in found.identities.items())
     yield "Triggers", ", ".join(f"{n:,} {name}" for name, n in found.triggers.items())
-    guesses = {
-        "waits unknown": found.unknown_delays,
-        "prompts estimated": found.estimated_inputs,
-        "outputs estimated": found.estimated_outputs,
-    }
-    for note, number in sorted({**guesses, **found.notes}.items()):
-        if number:
-            yield "Note", f"{note}: {number:,}"
+    for note, number in sorted(found.notes.items()):
+        yield "Note", f"{note}: {number:,}"
 
 
 def _plural(number: int, name: str) -> str:

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentsim.cli.prices import price_options
+from agentsim.cli.settings import configure, setting_options, shorthands
 from agentsim.errors import ConfigError, Interrupted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentsim.domain.config import Config
     from agentsim.domain.records import Run
     from agentsim.report.figures import Summary
-
-#: Options that are short for a setting: (option, setting, metavar, help).
-_SHORTHANDS = (
-    ("--engine", "engine.kind", "KIND", "vllm, hf, static, continuous or hybrid."),
-    ("--replicas", "cluster.replicas", "N", "Engines behind a router; default 1."),
-    ("--routing", "cluster.routing", "NAME", "How requests are spread; see 'list routers'."),
-    ("--agents", "agents.num_agents", "N", "Agents at work at a time; default: all sessions."),
-    ("--ramp", "agents.ramp_s", "S", "Start agent i after i * S seconds."),
-    ("--arrival", "agents.arrival", "HOW", "closed-loop (default), recorded or poisson:RATE."),
-    ("--tool-scale", "agents.tool_time_scale", "X", "Multiply every wait between calls by X."),
-    ("--tool-time", "agents.tool_time", "HOW", "trace (default), exponential, lognormal:SIGMA."),
-    ("--too-long", "agents.too_long", "HOW", "refuse (default), skip, truncate or compact."),
-    ("--shared-prefix", "agents.shared_prefix_tokens", "N", "First tokens all sessions share."),
-    ("--seed", "seed", "N", "Seed of everything drawn; default 0."),
-)
-
-
-def shorthands(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `_SHORTHANDS`; their values reach the configuration as settings."""
-    for option, setting, metavar, text in reversed(_SHORTHANDS):
-        add = click.option(option, setting.replace(".", "__"), metavar=metavar, help=text)
-        command = add(command)
-    return command
 
 
 @click.command("replay", short_help="Run a trace through a simulated vLLM; how long, and why.")
 @click.argument("trace", metavar="TRACE")
-@click.option("--gpu", metavar="NAME", help="GPU; see 'agentsim list gpus'.")
-@click.option("--model", metavar="NAME", help="Model, or a Hugging Face config.json.")
-@click.option("--config", "config_file", metavar="FILE.toml", help="Settings from a file.")
-@click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="One setting; repeatable.")
-@click.option("--vllm-args", metavar="ARGS", help="Arguments of your own 'vllm serve' command.")
-@click.option("--preset", metavar="NAME", help="Behaviour of an older vLLM.")
+@setting_options
 @shorthands
 @price_options
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
@@ -63,6 +35,12 @@ def shorthands(command: Callable[..., None]) -> Callable[..., None]:
     "--spec-baseline/--no-spec-baseline",
     default=None,
     help="Also run without speculation; default: for small traces.",
+)
+@click.option(
+    "--samples",
+    metavar="N",
+    type=click.IntRange(0, 1000),
+    help="Parameter sets for 90 % intervals; default 8, none beyond 5,000 calls; 0: none.",
 )
 @click.option("--out", metavar="DIR", help="Write requests, steps and sessions as Parquet.")
 @click.option("--force", is_flag=True, help="Let --out replace an earlier run.")
@@ -78,6 +56,7 @@ def replay_command(
     explain: bool,
     plot: str | None,
     spec_baseline: bool | None,
+    samples: int | None,
     out: str | None,
     force: bool,
     **settings: Any,
@@ -100,6 +79,7 @@ def replay_command(
     from agentsim.report.summary import summarize
     from agentsim.simulator import fit_trace, simulate
     from agentsim.speculation import compare, is_cheap
+    from agentsim.uncertainty import default_samples, predict_intervals
     from agentsim.workload.formats import read_trace
 
     config, assumptions = configure(**settings)
@@ -135,7 +115,14 @@ def replay_command(
                 write_run(run, target)
         parts_of = system.cost.parts
         bill = bill_of(run, fit_trace(sessions, config, system), terms, parts_of)
-        summary = summarize(run, parts_of, bill)
+        samples = default_samples(sessions) if samples is None else samples
+        intervals = None
+        if samples > 1:
+            with Ticker("intervals") as tick:
+                intervals = predict_intervals(
+                    sessions, config, run, system, samples=samples, bill=bill, progress=tick
+                )
+        summary = summarize(run, parts_of, bill, intervals)
         text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
         if explain:
             text += f"\n{prefill_text(run)}"
@@ -152,35 +139,6 @@ def _written(run: Run, target: Path | None) -> Iterator[None]:
     except (Interrupted, KeyboardInterrupt):
         num_calls = run.requests.num_rows
         raise Interrupted(num_calls, num_calls, target) from None
-
-
-def configure(
-    *,
-    gpu: str | None,
-    model: str | None,
-    config_file: str | None,
-    sets: tuple[str, ...],
-    vllm_args: str | None,
-    preset: str | None,
-    **shorthands: str | None,
-) -> tuple[Config, list[dict[str, Any]]]:
-    """The configuration and what it rests on; a shorthand is a setting given after all others."""
-    from pathlib import Path
-
-    from agentsim.machine.system import read_config
-
-    short = [f"{k.replace('__', '.')}={v}" for k, v in shorthands.items() if v is not None]
-    path = Path(config_file) if config_file is not None else None
-    try:
-        return read_config(
-            path, sets=[*sets, *short], vllm_args=vllm_args, gpu=gpu, model=model, preset=preset
-        )
-    except ConfigError as error:
-        message = str(error)
-        for option, setting, *_ in _SHORTHANDS:  # named as the caller typed it
-            if shorthands[setting.replace(".", "__")] is not None:
-                message = message.replace(f"--set {setting}:", f"{option}:")
-        raise ConfigError(message) from error
 
 
 def _show(run: Run, summary: Summary, *, as_json: bool, all_assumptions: bool) -> str:

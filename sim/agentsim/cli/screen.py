@@ -45,6 +45,13 @@ def emit(text: str) -> None:
         raise click.ClickException(f"stdout cannot be written: {error.strerror}") from None
 
 
+def json_text(value: Any) -> str:
+    """A value as one JSON object, indented, with a newline at its end."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
 def wants_colour() -> bool:
     """Whether stdout is a terminal that shows colour (and https://no-color.org is not asked)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"

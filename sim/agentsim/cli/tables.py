@@ -79,11 +79,26 @@ def _formats() -> Iterator[Row]:
         yield {"name": name, "about": kind.about}
 
 
+def _imports() -> Iterator[Row]:
+    from agentsim.workload.importers.formats import IMPORTERS
+
+    for name, kind in IMPORTERS.items():
+        yield {"name": name, "about": kind.about, "tested_on": kind.tested_on}
+
+
 def _presets() -> Iterator[Row]:
     from agentsim.machine.presets import PRESETS
 
     for name, preset in PRESETS.items():
         yield {"name": name, "about": preset.summary, "settings": preset.settings}
+
+
+def _profiles() -> Iterator[Row]:
+    from agentsim.machine.profiles import find_profile, profile_names
+
+    for name in profile_names():
+        profile = find_profile(name)
+        yield {"name": name, "standing": profile.standing, "source": profile.source}
 
 
 def _settings() -> Iterator[Row]:
@@ -136,7 +151,9 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "routers": _routers,
     "drafters": _drafters,
     "formats": _formats,
+    "imports": _imports,
     "presets": _presets,
+    "profiles": _profiles,
     "settings": _settings,
 }
 

@@ -32,12 +32,31 @@ _STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 @click.command("validate", short_help="Measured runs of vLLM beside their simulation.")
 @click.argument("runs_dir", metavar="RUNS_DIR")
 @click.option("--logged-blocks", is_flag=True, help="Take the KV blocks vLLM logged.")
+@click.option("--profile", metavar="NAME|FILE", help="Profile for the runs on its GPU.")
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    default=5,
+    help="Parameter sets for the 90 % intervals; default 5, 0: none.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Simulations at a time; default: cores."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-def validate_command(*, runs_dir: str, logged_blocks: bool, as_json: bool) -> None:
+def validate_command(
+    *,
+    runs_dir: str,
+    logged_blocks: bool,
+    profile: str | None,
+    samples: int,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
     """Simulate the measured runs in RUNS_DIR and show the error of each figure.
 
     RUNS_DIR is a folder of measured runs or a folder of such folders; docs/validation.md has the
-    layouts. What a source hides is drawn, several times, and shown as spread.
+    layouts. What a source hides is drawn, several times; each figure has a 90 % interval.
 
     \b
     agentsim validate measured
@@ -49,20 +68,27 @@ def validate_command(*, runs_dir: str, logged_blocks: bool, as_json: bool) -> No
     from agentsim.validation import validate
 
     with _progress() as progress:
-        found = validate(Path(runs_dir), logged_blocks=logged_blocks, progress=progress)
-    emit(_json(found) if as_json else _text(found))
+        found = validate(
+            Path(runs_dir),
+            profile=profile,
+            logged_blocks=logged_blocks,
+            samples=samples,
+            jobs=jobs,
+            progress=progress,
+        )
+    emit(_json(found) if as_json else _text(found, "90 %" if samples else "spread"))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Runs done of runs, on stderr, for terminals only."""
+    """Simulations done of all, on stderr, for terminals only."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("validate:"),
         MofNCompleteColumn(),
-        TextColumn("runs,"),
+        TextColumn("simulations,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
@@ -74,7 +100,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def _json(found: Validation) -> str:
-    import msgspec
+    from agentsim.cli.screen import json_text
 
     plain: dict[str, Any] = {
         "runs": [_plain(row) for each in found.comparisons for row in each.rows],
@@ -88,7 +114,7 @@ def _json(found: Validation) -> str:
         ],
         "assumptions": {each.run_id: each.assumptions for each in found.comparisons},
     }
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2).decode() + "\n"
+    return json_text(plain)
 
 
 def _plain(row: Row) -> dict[str, Any]:
@@ -97,10 +123,10 @@ def _plain(row: Row) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(row).items() if name != "stage"}
 
 
-def _text(found: Validation) -> str:
+def _text(found: Validation, between: str) -> str:
     from textwrap import fill
 
-    parts = [_run_text(each) for each in found.comparisons]
+    parts = [_run_text(each, between) for each in found.comparisons]
     parts.append(_summary_text(found))
     if found.not_simulated:
         reasons: dict[tuple[str, str], list[str]] = {}
@@ -116,7 +142,7 @@ def _text(found: Validation) -> str:
     return "\n".join(parts)
 
 
-def _run_text(each: Comparison) -> str:
+def _run_text(each: Comparison, between: str) -> str:
     """A table of a run: each metric measured, simulated and how far off; then its stages."""
     from agentsim.report.layout import on_screen, plain_table
 
@@ -135,7 +161,7 @@ def _run_text(each: Comparison) -> str:
         table.add_row("", "simulated", *(_cell(row, shown.simulated) for row in mine))
         spreads = [_cell(row, _spread) for row in mine]
         if any(spreads):
-            table.add_row("", "spread", *spreads)
+            table.add_row("", between, *spreads)
         table.add_row("", "error", *(_cell(row, _error) for row in mine))
     head = f"{each.run_id}\n{each.model} on {each.gpu}\n"
     return head + on_screen(table) + _stages_text(each) + _assumed_text(each)
@@ -172,7 +198,7 @@ def _cell(row: Row | None, write: Callable[[Row], str]) -> str:
 
 
 def _spread(row: Row) -> str:
-    """Half the distance of the extremes of the repeats; nothing below 0.1 %."""
+    """Half the distance of both ends; nothing below 0.1 %."""
     share = (row.high - row.low) / 2 / row.simulated if row.simulated else 0.0
     return f"±{100 * share:.1f} %" if share >= 0.001 else ""
 
@@ -207,7 +233,7 @@ def _summary_text(found: Validation) -> str:
     from agentsim.report.layout import on_screen, plain_table
 
     names = ("E2E", "TTFT", "ITL")
-    table = plain_table(("mean (median) error of means", *(f"{n}, %" for n in names), "runs"))
+    table = plain_table(("error of means, % (within)", *names, "runs"))
     for column in table.columns[1:]:
         column.justify = "right"
     for source in (*found.sources(), None):
@@ -221,4 +247,4 @@ def _summary_text(found: Validation) -> str:
 def _score(score: Score) -> str:
     if score.mape_of_means is None:
         return "-"
-    return f"{score.mape_of_means:.1f} ({score.median_ape_of_means:.1f})"
+    return f"{score.mape_of_means:.1f} ({score.inside} of {score.runs})"

@@ -8,10 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from glob import has_magic
 from typing import Any
 
 from agentsim.domain.trace import Trace
+from agentsim.errors import TraceError, UnknownName
 from agentsim.registry import Registry
+from agentsim.workload.importers.formats import IMPORTERS
+from agentsim.workload.importers.reading import detect, import_logs
+from agentsim.workload.importers.sources import find_logs
 from agentsim.workload.lines import Lines, decode_object, open_lines, show
 from agentsim.workload.mooncake import is_mooncake, read_mooncake
 from agentsim.workload.v1 import is_v1, read_v1
@@ -57,9 +62,10 @@ def read_trace(path: str | os.PathLike[str], *, format: str = AUTO) -> Trace:
     Parameters
     ----------
     path : path
-        A file, plain or gzip; ``-`` is standard input.
+        A file, plain or gzip; ``-`` is standard input. Logs of a format in `IMPORTERS` may also be
+        a folder or a pattern.
     format : str
-        A name in `FORMATS`, or ``auto``: found by the first line.
+        A name in `FORMATS` or `IMPORTERS`, or ``auto``: found by the content.
 
     Raises
     ------
@@ -68,11 +74,29 @@ def read_trace(path: str | os.PathLike[str], *, format: str = AUTO) -> Trace:
     UnknownName
         If there is no such format.
     """
+    name = os.fspath(path)
+    if format not in (AUTO, *FORMATS, *IMPORTERS):
+        raise UnknownName("trace format", format, [*FORMATS, *IMPORTERS])
+    if format not in FORMATS and (format != AUTO or is_log(name)):
+        return import_logs([name], format=format)[0]
     reader = None if format == AUTO else FORMATS[format].read
     with open_lines(path) as lines:
         if lines.first is None:
             raise lines.error("empty: expected a trace")
         return (reader or _detect(lines).read)(lines)
+
+
+def is_log(name: str) -> bool:
+    """Whether a path stands for logs that are imported, not for a trace."""
+    if name == "-" or not os.path.isfile(name):
+        return name != "-" and (os.path.isdir(name) or has_magic(name))
+    try:
+        (file,) = find_logs([name], lambda kind, example: None)
+    except TraceError:  # damaged: whoever reads it as a trace says where
+        return False
+    if file.first is not None and any(FORMATS[each].detect(file.first) for each in FORMATS):
+        return False
+    return detect(file)[1] is not None
 
 
 def _detect(lines: Lines) -> Format:

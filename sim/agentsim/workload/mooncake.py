@@ -3,7 +3,8 @@
 One line is one request: ``timestamp`` in ms since the start, ``input_length``, ``output_length``
 and ``hash_ids``, chained hashes of 512 tokens each that are the same for all who share the whole
 prefix (Qin et al., "Mooncake", FAST 2025, and its FAST25-release/traces). Each line becomes a
-session of one call: who goes on with whose conversation is not in the file.
+session of one call: who goes on with whose conversation is not in the file. Rows with sessions or
+dependencies are dialects: `agentsim.workload.importers` has a reader for each.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ class MooncakeRow(msgspec.Struct):
 
 
 _KNOWN = frozenset(MooncakeRow.__struct_fields__)
+#: Fields of the dialects, which `agentsim.workload.importers` reads.
+_DIALECTS = frozenset(
+    {"type", "session_id", "delay", "delay_ms", "request_id", "chat_id", "text_input", "messages"}
+)
 
 
 def is_mooncake(record: dict[str, Any]) -> bool:
-    """Whether the first record of a file is one of this format."""
-    return "hash_ids" in record and "type" not in record
+    """Whether the first record of a file is one of this format, and of no dialect of it."""
+    return "hash_ids" in record and _DIALECTS.isdisjoint(record)
 
 
 def read_mooncake(lines: Lines, max_in_memory: int = MAX_IN_MEMORY) -> Trace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, cast
 
 import msgspec
@@ -24,16 +24,47 @@ def write_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
     TraceError
         If the file cannot be written, or calls have hashed blocks of different sizes.
     """
+    write_sessions(trace.header, trace, path, block_size=_block_size(trace))
+
+
+def write_sessions(
+    header: Header,
+    sessions: Iterable[Session],
+    path: str | os.PathLike[str],
+    *,
+    block_size: int | None = None,
+) -> None:
+    """Write sessions as they come, each looked at once; else as `write_trace`.
+
+    Parameters
+    ----------
+    sessions : iterable of Session
+        In the order of a trace: by start, then by id.
+    block_size : int or None
+        Tokens of their hashed blocks, if they have any.
+    """
+    records = _records(header, sessions, block_size)
+    write_lines((msgspec.json.encode(record) for record in records), path)
+
+
+def write_lines(lines: Iterable[bytes], path: str | os.PathLike[str]) -> None:
+    """Write lines to a file, whole or not at all, as `write_trace` does.
+
+    Raises
+    ------
+    TraceError
+        If the file cannot be written.
+    """
     target = os.fspath(path)
     partial = f"{target}.partial"
     try:
         with open(partial, "wb") as file:
             if target.endswith(".gz"):
-                # no name and no time inside, so that the bytes depend on the trace alone
+                # no name and no time inside, so that the bytes depend on the lines alone
                 with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-                    _write_lines(trace, cast(IO[bytes], packed))
+                    _write(lines, cast(IO[bytes], packed))
             else:
-                _write_lines(trace, file)
+                _write(lines, file)
         os.replace(partial, target)
     except OSError as error:
         raise TraceError(f"{target}: cannot be written: {error.strerror or error}") from None
@@ -42,16 +73,22 @@ def write_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
             os.unlink(partial)
 
 
-def _write_lines(trace: Trace, file: IO[bytes]) -> None:
-    for record in records_of(trace):
-        file.write(msgspec.json.encode(record))
+def _write(lines: Iterable[bytes], file: IO[bytes]) -> None:
+    for line in lines:
+        file.write(line)
         file.write(b"\n")
 
 
 def records_of(trace: Trace) -> Iterator[dict[str, Any]]:
     """The lines of a trace, as plain data."""
-    yield _header_record(trace.header, _block_size(trace))
-    for session in trace:
+    return _records(trace.header, trace, _block_size(trace))
+
+
+def _records(
+    header: Header, sessions: Iterable[Session], block_size: int | None
+) -> Iterator[dict[str, Any]]:
+    yield _header_record(header, block_size)
+    for session in sessions:
         yield _session_record(session)
         for call in session.calls:
             yield _call_record(session.id, call)

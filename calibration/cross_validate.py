@@ -3,7 +3,7 @@
 Whole runs are predicted three times. Left out one by one and model by model: the overheads that
 `recipes.RECIPES` fits to runs are fitted again without them, on the straight lines about the
 shipped profile (no run is simulated twice). GPU by GPU: of the GPU only the datasheet is known, and
-each factor is the geometric mean of those of the other GPUs. With --write the tables are put into
+its rates are the geometric means of those of the other GPUs. With --write the tables are put into
 docs/accuracy.md, between its markers.
 """
 
@@ -19,7 +19,7 @@ from statistics import fmean, median
 import numpy as np
 from fit_profiles import is_alone
 from joblib import Parallel, delayed
-from recipes import ESTIMATED, RECIPES
+from recipes import ESTIMATED, RATES, RECIPES
 
 from agentsim.calibration.nearby import log_model
 from agentsim.calibration.observations import FloatArray
@@ -71,15 +71,14 @@ class Run:
 
 
 def from_others(gpu: str) -> tuple[str, ...]:
-    """Settings that stand for a GPU of which only the datasheet is known."""
+    """Settings that stand for a GPU of which only the datasheet is known: rates and the cost of a
+    layer from the other GPUs; costs of the host and the link from the general tables."""
     model, cost = find_model(PLAIN), CostConfig()
     others = [name for name in RECIPES if name not in (gpu, ESTIMATED.get(gpu), "cpu")]
     known = [resolve_factors(find_gpu(name), model, cost) for name in others]
     sets = [f"profile={DATASHEET}"]
-    for name in PARAMETERS:
+    for name in (*RATES, "power_efficiency", "mixed_decode_rows", "layer_overhead_s"):
         values = [factors[name].value for factors in known]
-        if name.startswith("format_") or min(values) <= 0:
-            continue  # of the weight format, not of the GPU
         sets.append(f"cost.{name}={float(np.exp(np.mean(np.log(values))))!r}")
     return tuple(sets)
 

@@ -129,7 +129,7 @@ def test_answers_of_unknown_length_are_said_to_be(tmp_path: Path) -> None:
 def test_plain_rows_stay_with_the_plain_format(tmp_path: Path) -> None:
     plain = {"timestamp": 0, "input_length": 600, "output_length": 1, "hash_ids": [1, 2]}
     path = rows_in(tmp_path / "t.jsonl", plain)
-    assert format_of(path) == ""
+    assert format_of(path) == "mooncake"
     assert read_trace(path).header.source == "mooncake"
     dialect = rows_in(tmp_path / "d.jsonl", {**plain, "session_id": "s"})
     assert read_trace(dialect).header.source == "aiperf"

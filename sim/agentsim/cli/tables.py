@@ -86,6 +86,20 @@ def _imports() -> Iterator[Row]:
         yield {"name": name, "about": kind.about, "tested_on": kind.tested_on}
 
 
+def _exports() -> Iterator[Row]:
+    from agentsim.workload.exporters.targets import TARGETS
+
+    for name, target in TARGETS.items():
+        yield {"name": name, "about": target.about}
+
+
+def _workloads() -> Iterator[Row]:
+    from agentsim.workload.generate.profile import load_profile, shipped_profiles
+
+    for name in shipped_profiles():
+        yield {"name": name, "source": load_profile(name).profile.source}
+
+
 def _presets() -> Iterator[Row]:
     from agentsim.machine.presets import PRESETS
 
@@ -152,6 +166,8 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "drafters": _drafters,
     "formats": _formats,
     "imports": _imports,
+    "exports": _exports,
+    "workloads": _workloads,
     "presets": _presets,
     "profiles": _profiles,
     "settings": _settings,

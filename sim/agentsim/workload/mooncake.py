@@ -71,7 +71,7 @@ def read_mooncake(lines: Lines, max_in_memory: int = MAX_IN_MEMORY) -> Trace:
         nonlocal num_chained
         for number, line in lines:
             record = decode_object(lines, number, line)
-            row, faults = _convert(record)
+            row, faults = check_row(record)
             if row is None or faults:
                 raise lines.error("; ".join(map(str, faults)), number)
             num_chained += "session_id" in record
@@ -84,7 +84,8 @@ def read_mooncake(lines: Lines, max_in_memory: int = MAX_IN_MEMORY) -> Trace:
     return Trace(sessions, header, {NO_CHAIN: num_chained} if num_chained else None)
 
 
-def _convert(record: dict[str, Any]) -> tuple[MooncakeRow | None, list[Fault]]:
+def check_row(record: dict[str, Any]) -> tuple[MooncakeRow | None, list[Fault]]:
+    """A request, as far as it can be read, and what is wrong with it."""
     try:
         row: MooncakeRow | None = msgspec.convert(record, MooncakeRow)
         faults: list[Fault] = []

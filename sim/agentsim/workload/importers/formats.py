@@ -27,6 +27,7 @@ from agentsim.workload.importers.codex import is_codex, read_codex
 from agentsim.workload.importers.langfuse import is_langfuse, read_langfuse, settle_langfuse
 from agentsim.workload.importers.llmservingsim import is_llmservingsim, read_llmservingsim
 from agentsim.workload.importers.mini_swe_agent import is_mini_swe_agent, read_mini_swe_agent
+from agentsim.workload.importers.mooncake import is_mooncake, read_mooncake
 from agentsim.workload.importers.mooncake_delta import is_mooncake_delta, read_mooncake_delta
 from agentsim.workload.importers.openai import is_openai, read_openai, settle_openai
 from agentsim.workload.importers.openhands import is_openhands, read_openhands
@@ -95,6 +96,9 @@ IMPORTERS: Registry[Importer] = Registry(
         ),
         "codex": Importer(
             "Codex CLI rollouts, JSON lines", is_codex, read_codex, "input", "samples"
+        ),
+        "mooncake": Importer(
+            "Mooncake requests, JSON lines", is_mooncake, read_mooncake, "input+output", "samples"
         ),
         "azure": Importer(
             "Azure LLM inference trace, CSV", is_azure, read_azure, "input", "samples"

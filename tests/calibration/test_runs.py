@@ -18,6 +18,7 @@ from agentsim.calibration.parameters import prior_values
 from agentsim.domain.config import Config
 from agentsim.domain.records import Run
 from agentsim.domain.trace import Trace
+from agentsim.machine.profiles import find_profile
 from agentsim.machine.system import read_config
 from agentsim.simulator import simulate
 from agentsim.validation.draws import one_call
@@ -121,6 +122,9 @@ def test_a_profile_is_made_from_runs_that_name_their_gpu(tmp_path: Path) -> None
     assert written["profile"]["gpu"] == "l4"
     assert "mine" in written["profile"]["source"]
     assert written["factors"]["bandwidth_efficiency"]["value"] == pytest.approx(0.66, rel=0.03)
+    shipped = find_profile("l4").factors["sequence_overhead_s"]  # in place during the fit
+    assert written["factors"]["sequence_overhead_s"]["value"] == shipped.value
+    assert written["factors"]["sequence_overhead_s"]["source"].startswith("profile l4: ")
     assert "# not used: 1 of the runs of" in out.read_text("utf-8")
     assert "unknown model 'no-such-model'" in result.stdout
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from agentsim.calibration.fit import Fit, Fitted
@@ -24,18 +25,27 @@ _LEAST_CORRELATION = 0.05
 _DAMPED = 0.99
 
 
-def profile_of(fit: Fit, gpu: str, source: str, *, keep_loose: bool = False) -> Profile:
+def profile_of(
+    fit: Fit, gpu: str, source: str, *, held: Profile | None = None, keep_loose: bool = False
+) -> Profile:
     """The profile of a fit.
 
     Parameters
     ----------
     source : str
         One line: what it was fitted to.
+    held : Profile or None
+        The profile whose other factors were in place during the fit: they stay.
     keep_loose : bool
         Whether factors that nothing identifies are in it, with their priors and as assumed.
     """
     kept = [i for i, factor in enumerate(fit.factors) if factor.is_identified or keep_loose]
-    factors = {fit.factors[i].name: _row(fit.factors[i]) for i in kept}
+    held = held or Profile()
+    factors = {
+        name: msgspec.structs.replace(row, source=f"profile {held.name}: {row.source}")
+        for name, row in held.factors.items()
+    }
+    factors |= {fit.factors[i].name: _row(fit.factors[i]) for i in kept}
     found = [i for i in kept if fit.factors[i].is_identified]
     names = tuple(fit.factors[i].name for i in found)
     errors = np.sqrt(np.diag(fit.covariance))

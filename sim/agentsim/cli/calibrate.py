@@ -96,7 +96,10 @@ def calibrate_command(
     checked = residuals_of(left_out, found.values)
     unused = {item.source: item.left_out for item in [*observations, *left_out]}
     source = "'agentsim calibrate' " + ", ".join(item.source for item in observations)
-    profile = profile_of(found, find_gpu(config.gpu).name, source, keep_loose=names is not None)
+    gpu_spec = find_gpu(config.gpu, config.profile)
+    profile = profile_of(
+        found, gpu_spec.name, source, held=gpu_spec.profile, keep_loose=names is not None
+    )
     write_profile(target, profile_toml(profile, remarks_of(found, loose, checked, unused)))
     judged_and_not = (loose, checked, unused)
     emit(_json(found, *judged_and_not) if as_json else _text(found, *judged_and_not))

@@ -102,11 +102,14 @@ def test_a_trace_of_few_calls_has_no_profile(trace: str, tmp_path: Path) -> None
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     out = tmp_path / "load.jsonl.gz"
     command = [sys.executable, "-m", "agentsim", "generate", "interactive-coding"]
+    # a shell's background job ignores the signal, and its children with it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     run = subprocess.Popen(
         [*command, "--sessions", "1000000", "-o", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    signal.signal(signal.SIGINT, before)
     partial = Path(f"{out}.partial")
     while run.poll() is None and not (partial.exists() and partial.stat().st_size):
         time.sleep(0.02)

@@ -7,6 +7,7 @@ session of one call at its time.
 from __future__ import annotations
 
 from agentsim.domain.units import NS_PER_MS
+from agentsim.workload.importers.hashed import hashes_of
 from agentsim.workload.importers.logged import LoggedCall
 from agentsim.workload.importers.sink import Sink
 from agentsim.workload.importers.sources import LogFile
@@ -32,7 +33,7 @@ def read_mooncake(file: LogFile, sink: Sink) -> None:
                 input_tokens=row.input_length,
                 output_tokens=row.output_length,
                 start_ns=round(row.timestamp * NS_PER_MS),
-                blocks=tuple(row.hash_ids),
+                blocks=hashes_of(file, number, "hash_ids", row.hash_ids),
                 block_tokens=BLOCK_TOKENS,
             )
             sink.call(f"{stem}-{number:07d}", call)

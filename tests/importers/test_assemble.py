@@ -59,10 +59,10 @@ def test_without_times_tools_tell_the_wait_and_the_longest_counts() -> None:
     tools = (LoggedTool("a", duration_ns=3 * S), LoggedTool("b", duration_ns=2 * S))
     found, report = put([call("a", None, None, tools=tools), call("b", None, None)])
     assert found.calls[1].delay_ns == 3 * S
-    assert report.standing["wait"] == {"measured": 1, "estimated": 1, "missing": 0}
+    assert report.standing["wait"] == {"measured": 0, "estimated": 1, "missing": 1}
     unknown, report = put([call("a", None, None), call("b", None, None)])
     assert unknown.calls[1].delay_ns is None
-    assert report.standing["wait"]["missing"] == 1
+    assert report.standing["wait"]["missing"] == 2
 
 
 def test_a_parent_waits_for_sub_agents_that_ended_before_its_next_call() -> None:

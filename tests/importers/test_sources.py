@@ -378,7 +378,7 @@ class TestStandardInput:
 
     def test_nothing_at_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
         given(monkeypatch, b"")
-        assert refused("-").startswith("<stdin>: no log format known")
+        assert refused("-") == "<stdin>: empty: expected a log"
 
     def test_a_document_from_standard_input(self, monkeypatch: pytest.MonkeyPatch) -> None:
         messages = [{"role": "user", "content": "zebra"}, {"role": "assistant", "content": "a"}]

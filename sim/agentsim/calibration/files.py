@@ -88,6 +88,8 @@ def _read(path: Path, config: Config, model: str | None, sets: Sequence[str]) ->
     name = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
     if cases is not None:
         return observe_runs(name, cases, config.gpu, sets)
+    if model is None:
+        raise ConfigError(f"{path}: does not say what was measured: give --gpu and --model")
     if path.name.endswith((".csv", ".csv.gz")) and _is_kernels(path):
         import pandas as pd
 

@@ -102,7 +102,10 @@ def calibrate_command(
     )
     write_profile(target, profile_toml(profile, remarks_of(found, loose, checked, unused)))
     judged_and_not = (loose, checked, unused)
-    emit(_json(found, *judged_and_not) if as_json else _text(found, *judged_and_not))
+    if as_json:
+        emit(_json(found, *judged_and_not))
+    else:
+        emit(f"Profile of {gpu_spec.name}, in {out}\n{_text(found, *judged_and_not)}")
 
 
 def _config(
@@ -171,6 +174,8 @@ def _text(
     checked: list[Residuals],
     unused: dict[str, tuple[str, ...]],
 ) -> str:
+    from textwrap import fill
+
     from agentsim.calibration.profile import left_out_lines, residual_lines, standing
 
     lines = ["Factors"]
@@ -181,4 +186,4 @@ def _text(
     if checked:
         lines += ["Left out", *(f"  {line}" for line in residual_lines(checked))]
     lines += left_out_lines(unused)
-    return "\n".join(lines) + "\n"
+    return "".join(fill(line, 80, subsequent_indent="    ") + "\n" for line in lines)

@@ -61,6 +61,8 @@ def _json(report: ExportReport) -> str:
 
 def _text(report: ExportReport, name: str, out: str) -> str:
     """What was written, and what was lost, most often first."""
+    from textwrap import fill
+
     from agentsim.report.durations import count
 
     calls, sessions = count(report.calls, "call"), count(report.sessions, "session")
@@ -69,4 +71,4 @@ def _text(report: ExportReport, name: str, out: str) -> str:
         lines.append(f"What {name} cannot hold:")
     ranked = sorted(report.lost.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {number:,} {kind}" for kind, number in ranked]
-    return "\n".join(lines) + "\n"
+    return "".join(fill(line, 80, subsequent_indent="    ") + "\n" for line in lines)

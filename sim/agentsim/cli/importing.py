@@ -167,7 +167,12 @@ def _text(report: ImportReport, out: str) -> str:
         table.add_row(name.replace("_", " "), *shares)
     lines = [fill(head, 80) + "\n", on_screen(table)]
     if report.explained_share is not None:
-        lines.append(f"{percent(report.explained_share)} of the sessions' time is measured.\n")
+        timed = count(report.timed_sessions, "session")
+        share = percent(report.explained_share)
+        lines.append(f"{share} of the time of {timed} with times is measured.\n")
+    if report.tokenizer is not None:
+        text = f"Tokens of text are counted by {report.tokenizer}, with 4 more for each message."
+        lines.append(fill(text, 80) + "\n")
     for kind, warned in report.warnings.items():
         text = f"{warned.count:,} {kind}: {warned.example}"
         lines.append(fill(text, 80, subsequent_indent="  ") + "\n")

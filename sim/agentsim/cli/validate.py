@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentsim.errors import UserError
+
 if TYPE_CHECKING:
     from agentsim.validation import Comparison, Row, Score, Validation
 
@@ -43,6 +45,7 @@ _STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Simulations at a time; default: cores."
 )
+@click.option("--summary", "is_short", is_flag=True, help="The errors by source alone.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def validate_command(
     *,
@@ -51,6 +54,7 @@ def validate_command(
     profile: str | None,
     samples: int,
     jobs: int | None,
+    is_short: bool,
     as_json: bool,
 ) -> None:
     """Simulate the measured runs in RUNS_DIR and show the error of each figure.
@@ -76,7 +80,9 @@ def validate_command(
             jobs=jobs,
             progress=progress,
         )
-    emit(_json(found) if as_json else _text(found, "90 %" if samples else "spread"))
+    emit(_json(found) if as_json else _text(found, has_intervals=samples > 0, is_short=is_short))
+    if not found.comparisons:
+        raise UserError(f"{runs_dir}: no run could be simulated; the reasons are above")
 
 
 @contextmanager
@@ -123,11 +129,12 @@ def _plain(row: Row) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(row).items() if name != "stage"}
 
 
-def _text(found: Validation, between: str) -> str:
+def _text(found: Validation, *, has_intervals: bool, is_short: bool) -> str:
     from textwrap import fill
 
-    parts = [_run_text(each, between) for each in found.comparisons]
-    parts.append(_summary_text(found))
+    between = "90 %" if has_intervals else "spread"
+    parts = [] if is_short else [_run_text(each, between) for each in found.comparisons]
+    parts.append(_summary_text(found, has_intervals=has_intervals))
     if found.not_simulated:
         reasons: dict[tuple[str, str], list[str]] = {}
         for left in found.not_simulated:
@@ -198,9 +205,11 @@ def _cell(row: Row | None, write: Callable[[Row], str]) -> str:
 
 
 def _spread(row: Row) -> str:
-    """Half the distance of both ends; nothing below 0.1 %."""
-    share = (row.high - row.low) / 2 / row.simulated if row.simulated else 0.0
-    return f"±{100 * share:.1f} %" if share >= 0.001 else ""
+    """Both ends from the simulated figure, in percent; nothing below 0.1 %."""
+    if not row.simulated or row.high - row.low < 0.001 * row.simulated:
+        return ""
+    below, above = (100 * (end / row.simulated - 1) for end in (row.low, row.high))
+    return f"{below:+.0f} {above:+.0f} %"
 
 
 def _error(row: Row) -> str:
@@ -229,22 +238,25 @@ def _assumed_text(each: Comparison) -> str:
     )
 
 
-def _summary_text(found: Validation) -> str:
+def _summary_text(found: Validation, *, has_intervals: bool) -> str:
     from agentsim.report.layout import on_screen, plain_table
 
     names = ("E2E", "TTFT", "ITL")
-    table = plain_table(("error of means, % (within)", *names, "runs"))
+    within = " (within)" if has_intervals else ""
+    table = plain_table((f"error of means, %{within}", *names, "runs"))
     for column in table.columns[1:]:
         column.justify = "right"
     for source in (*found.sources(), None):
         scores = found.summary(source)
-        cells = [_score(score) for score in scores.values()]
+        cells = [_score(score, has_intervals=has_intervals) for score in scores.values()]
         mine = [each for each in found.comparisons if source in (None, each.source)]
         table.add_row(source or "all", *cells, f"{len(mine)}")
     return on_screen(table)
 
 
-def _score(score: Score) -> str:
+def _score(score: Score, *, has_intervals: bool) -> str:
     if score.mape_of_means is None:
         return "-"
+    if not has_intervals:
+        return f"{score.mape_of_means:.1f}"
     return f"{score.mape_of_means:.1f} ({score.inside} of {score.runs})"

@@ -215,7 +215,7 @@ def _wait(each: _Placed) -> tuple[int | None, str]:
     if call.delay_ns is not None:
         return call.delay_ns, "measured"
     if not each.after:
-        return None, "measured"
+        return None, "missing" if _moment(call) is None else "measured"
     others = [other.logged for other in each.after]
     if call.start_ns is not None and all(other.end_ns is not None for other in others):
         return max(0, call.start_ns - max(other.end_ns or 0 for other in others)), "measured"
@@ -323,6 +323,7 @@ def _count(report: ImportReport, placed: Sequence[_Placed], start_ns: int | None
     ends = [each.logged.end_ns for each in placed if each.logged.end_ns is not None]
     if start_ns is None or not ends:
         return
+    report.timed_sessions += 1
     report.wall_ns += max(0, max(ends) - start_ns)
     for each in placed:
         report.explained_ns += _between(each.logged.start_ns, each.logged.end_ns) or 0

@@ -14,6 +14,7 @@ from agentsim.workload.importers.sink import Sink
 from agentsim.workload.importers.sources import LogFile, find_logs
 from agentsim.workload.importers.tokens import find_counter
 from agentsim.workload.spool import collect
+from agentsim.workload.v1 import is_v1
 
 AUTO = "auto"
 
@@ -55,23 +56,25 @@ def import_logs(
     chosen = None if format == AUTO else IMPORTERS[format]
     sink = Sink(find_counter(tokenizer), skip_bad=skip_bad)
     used: dict[str, Importer] = {}
-    for file in find_logs(paths, sink.warn):
+    for file in find_logs(paths, sink.warn, sink.bad):
         name, importer = (format, chosen) if chosen is not None else detect(file)
         if importer is None:
             if file.is_named:
-                raise file.error(
-                    f"no log format known here: expected one of {', '.join(IMPORTERS)}"
-                )
+                sink.bad(_unknown(file))
+                continue
             sink.warn("files of no known format passed over", file.name)
             continue
         used[name] = importer
         sink.report.formats[name] = sink.report.formats.get(name, 0) + 1
-        importer.read(file.watched(progress), sink)
+        sink.source = name
+        with sink.guard():
+            importer.read(file.watched(progress), sink)
     for importer in used.values():
         if importer.finish is not None:
             importer.finish(sink)
     covers = {importer.covers for importer in used.values()}
     one = covers.pop() if len(covers) == 1 else "input+output"
+    sink.check_sources()
     options = replace(options, key=options.key or sink.key)
     first_ns = sink.first_ns
     sessions = collect(
@@ -81,12 +84,22 @@ def import_logs(
     if not sessions:
         lacking = "calls" if used else "log of a format known here"
         raise TraceError(f"{', '.join(paths)}: no {lacking} found")
+    sink.report.tokenizer = sink.counter.name if sink.has_counted else None
     header = Header(
         source=", ".join(sorted(used)),
-        tokenizer=sink.counter.name if sink.has_counted else None,
+        tokenizer=sink.report.tokenizer,
         keep_covers=one,
     )
     return Trace(sessions, header, dict(sink.report.notes())), sink.report
+
+
+def _unknown(file: LogFile) -> TraceError:
+    if not file.head.strip():
+        return file.error("empty: expected a log")
+    if file.first is not None and is_v1(file.first):
+        return file.error("is a trace already: 'agentsim replay' reads it")
+    known = ", ".join(sorted(IMPORTERS))
+    return file.error(f"no log format known here, or cut off: expected one of {known}")
 
 
 def detect(file: LogFile) -> tuple[str, Importer | None]:

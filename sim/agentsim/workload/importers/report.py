@@ -27,8 +27,12 @@ class ImportReport(msgspec.Struct):
         Files read, by format.
     standing : dict of str to dict
         Of each of `FIELDS`: calls for which it was measured, estimated, or is missing.
+    tokenizer : str or None
+        Counted the tokens of text; None: all counts stand in the logs.
+    timed_sessions : int
+        Sessions with times.
     wall_ns, explained_ns : int
-        Of all sessions: first submission to last answer; of it the time in calls whose both ends
+        Of these: first submission to last answer; of it the time in calls whose both ends
         are known and in waits that the log states.
     warnings : dict of str to Warned
     left_out : int
@@ -44,6 +48,8 @@ class ImportReport(msgspec.Struct):
     standing: dict[str, dict[str, int]] = msgspec.field(
         default_factory=lambda: {name: dict.fromkeys(STANDINGS, 0) for name in FIELDS}
     )
+    tokenizer: str | None = None
+    timed_sessions: int = 0
     wall_ns: int = 0
     explained_ns: int = 0
     warnings: dict[str, Warned] = {}

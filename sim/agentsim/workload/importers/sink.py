@@ -27,6 +27,7 @@ UNNAMED = "unnamed"
 
 _TABLES = """
 create table calls (session text, id text, seq integer primary key, at integer, data blob,
+                    source text,
                     unique (session, id));
 create table facts (session text primary key, data blob);
 create table claims (key text primary key, owner text) without rowid;
@@ -53,6 +54,7 @@ class Sink:
         self.has_counted = False
         self.report = ImportReport()
         self._skip_bad = skip_bad
+        self.source = ""  # the format that is being read
         self._calls = msgspec.msgpack.Encoder()
         self._rows = 0
         self._sum = hashlib.blake2b(digest_size=16)
@@ -65,9 +67,9 @@ class Sink:
         """Take a call; one that was logged before (same session and id) is counted and dropped."""
         data = self._calls.encode(call)
         at = call.start_ns if call.start_ns is not None else call.end_ns
-        row = (session or UNNAMED, call.id, self._rows, at, data)
+        row = (session or UNNAMED, call.id, self._rows, at, data, self.source)
         try:
-            self._base.execute("insert into calls values (?, ?, ?, ?, ?)", row)
+            self._base.execute("insert into calls values (?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             self.report.warn("calls logged twice; the first counts", f"{session}/{call.id}")
             return
@@ -75,6 +77,16 @@ class Sink:
             raise TraceError(f"a long log cannot be kept on disk: {error}") from None
         self._rows += 1
         self._sum.update(data)
+
+    def check_sources(self) -> None:
+        """Warn about sessions that logs of several formats hold: they are counted twice."""
+        twice = self._base.execute(
+            "select session, group_concat(distinct source) from calls group by session "
+            "having count(distinct source) > 1"
+        )
+        for session, formats in twice:
+            kind = "sessions in logs of several formats, whose calls are all taken"
+            self.report.warn(kind, f"{session} ({formats.replace(',', ', ')})")
 
     def facts(self, session: str, facts: SessionFacts) -> None:
         """Say something of a session; what is said last counts."""

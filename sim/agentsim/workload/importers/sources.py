@@ -13,7 +13,9 @@ import gzip
 import io
 import os
 import re
+import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -178,7 +180,11 @@ class LogFile:
             raise self.error(f"malformed JSON: {error}", number) from None
 
 
-def find_logs(paths: Sequence[str], warn: Callable[[str, str], None]) -> Iterator[LogFile]:
+def find_logs(
+    paths: Sequence[str],
+    warn: Callable[[str, str], None],
+    bad: Callable[[TraceError], None] | None = None,
+) -> Iterator[LogFile]:
     """The files that paths, folders and patterns stand for, each once, in order.
 
     Parameters
@@ -188,6 +194,8 @@ def find_logs(paths: Sequence[str], warn: Callable[[str, str], None]) -> Iterato
         folder, ``-`` standard input.
     warn : callable
         Called with a kind and an example for what is passed over.
+    bad : callable or None
+        Called with the error of a file that cannot be opened or unpacked; None: it is raised.
 
     Raises
     ------
@@ -197,15 +205,20 @@ def find_logs(paths: Sequence[str], warn: Callable[[str, str], None]) -> Iterato
     seen: set[Path] = set()
     for given in paths:
         if given == "-":
-            stream = _unpacked(cast(IO[bytes], sys.stdin.buffer), None)
-            head = cast(io.BufferedReader, stream).peek(HEAD)[:HEAD]
-            yield LogFile("<stdin>", None, head, True, stream)
+            yield _standard_input()
             continue
         for path, is_named in _expand(given, warn):
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
-                yield _opened(path, is_named)
+                try:
+                    file = _opened(path, is_named)
+                except TraceError as error:
+                    if bad is None:
+                        raise
+                    bad(error)
+                else:
+                    yield file
 
 
 def _expand(given: str, warn: Callable[[str, str], None]) -> Iterator[tuple[Path, bool]]:
@@ -243,6 +256,18 @@ def _files_below(folder: Path, warn: Callable[[str, str], None]) -> Iterator[Pat
 
 def _raise(error: OSError) -> None:
     raise TraceError(f"{error.filename}: cannot be read: {error.strerror}") from None
+
+
+def _standard_input() -> LogFile:
+    """Standard input, kept in a file: a format is known by more than a pipe shows at once."""
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 (its reader closes it)
+    file = LogFile("<stdin>", None, b"", True, kept)
+    with _Told(file, lambda: None):
+        shutil.copyfileobj(_unpacked(cast(IO[bytes], sys.stdin.buffer), None), kept, MIB)
+    kept.seek(0)
+    head = kept.read(HEAD)
+    kept.seek(0)
+    return replace(file, head=head.removeprefix(_UTF8_MARK))
 
 
 def _opened(path: Path, is_named: bool) -> LogFile:

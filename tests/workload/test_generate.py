@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -568,3 +569,11 @@ def test_a_mixture_draws_its_parts_by_their_shares() -> None:
         [{"share": 0.25, "median": 1, "sigma": 0}, {"share": 0.75, "median": 9, "sigma": 0}]
     )
     assert [mixture.value_at(at) for at in (0.0, 0.24, 0.26, 1.0)] == [1, 1, 9, 9]
+
+
+def test_shares_of_tools_that_do_not_add_up_are_told() -> None:
+    folder = Path(str(resources.files("agentsim.workload.generate"))) / "profiles"
+    tables = tomllib.loads((folder / "unattended-coding.toml").read_text("utf-8"))
+    tables["tools"]["classes"][0]["share"] *= 0.4
+    with pytest.raises(ConfigError, match=r"tools.classes: expected shares that add up to 1: "):
+        parse_profile(tables, "mine.toml")

@@ -37,7 +37,7 @@ def export_command(
 
     \b
     agentsim export mine.jsonl.gz --to aiperf -o load.jsonl
-    agentsim export mine.jsonl.gz --to agentic-mooncake --block-size 64 -o graph.jsonl
+    agentsim export mine.jsonl.gz --to agentic-mooncake -o graph.jsonl
     """
     from pathlib import Path
 

@@ -42,7 +42,7 @@ def generate_command(
 
     \b
     agentsim generate interactive-coding -o load.jsonl.gz --sessions 500
-    agentsim generate swe-agent -o load.jsonl.gz --sessions 500 --arrival poisson:0.2
+    agentsim generate swe-agent -o t.jsonl.gz --sessions 500 --arrival poisson:0.2
     """
     from pathlib import Path
     from textwrap import fill

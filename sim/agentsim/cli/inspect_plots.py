@@ -21,7 +21,7 @@ LABELS = {
     "prompt": "prompt tokens",
     "appended": "appended tokens",
     "output": "output tokens",
-    "delay_s": "wait for tool, s",
+    "delay_s": "wait, s",
 }
 _BLOCKS, _ASCII = " ▁▂▃▄▅▆▇█", " .:-=+*#%@"
 #: Sizes of a cache on the screen, at most.

@@ -5,6 +5,7 @@ Those that are shipped are in the folder `profiles`; ``docs/generate.md`` explai
 
 from __future__ import annotations
 
+import math
 import re
 from importlib import resources
 from pathlib import Path
@@ -216,6 +217,9 @@ def parse_profile(tables: dict[str, Any], place: str) -> Profile:
         profile = msgspec.convert(tables, Profile, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{place}: {_told(str(error))}") from error
+    shares = math.fsum(kind.share for kind in profile.tools.classes)
+    if not math.isclose(shares, 1.0, abs_tol=0.01):
+        raise ConfigError(f"{place}: tools.classes: expected shares that add up to 1: {shares:g}")
     for field, found, most in _limited(profile):
         if found.most > most:
             raise ConfigError(

@@ -84,6 +84,9 @@ def import_logs(
     if not sessions:
         lacking = "calls" if used else "log of a format known here"
         raise TraceError(f"{', '.join(paths)}: no {lacking} found")
+    if options.redact:
+        for warned in sink.report.warnings.values():
+            warned.example = "(redacted)"
     sink.report.tokenizer = sink.counter.name if sink.has_counted else None
     header = Header(
         source=", ".join(sorted(used)),

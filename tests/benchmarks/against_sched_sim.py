@@ -39,7 +39,7 @@ def commands(interpreter: str, folder: Path) -> dict[str, list[str]]:
         theirs.write_text(json.dumps(requests), encoding="utf-8")
         found[f"ours {count}"] = agentsim(
             "replay", trace, "--gpu", "a100", "--model", "llama-3-8b", "--arrival", "recorded",
-            "--set", "engine.max_num_batched_tokens=2048",
+            "--set", "engine.max_num_batched_tokens=2048", "--samples", "0",
         )  # fmt: skip
         found[f"theirs {count}"] = [
             interpreter, "-m", "sched_sim.cli", "trace", str(theirs), "--hardware", "a100",

@@ -491,5 +491,5 @@ class TestStreamJson:
             ("sub-t1/1", ("sub-t1/0",)),
             ("main/1", ("main/0", "sub-t1/1")),
         ]
-        assert report.standing["wait"]["missing"] == 3
+        assert report.standing["wait"]["missing"] == 4
         assert report.standing["end"]["missing"] == 4

@@ -81,7 +81,7 @@ def test_the_oldest_form_is_counted(shared: Path) -> None:
     for before, call in zip(next(iter(trace)).calls, next(iter(trace)).calls[1:], strict=False):
         assert call.keep == before.input_tokens + before.output_tokens
         assert call.delay_ns is None
-    assert report.standing["wait"]["missing"] == 9
+    assert report.standing["wait"]["missing"] == 10
 
 
 def test_after_an_answer_without_a_result_a_start_is_unknown(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_execution_time_is_the_tools_and_the_wait(tmp_path: Path) -> None:
         del step["execution_time"]  # before 1.0
     calls, report = read(old, tmp_path)
     assert [call.delay_ns for call in calls] == [None] * 3
-    assert report.standing["wait"]["missing"] == 2
+    assert report.standing["wait"]["missing"] == 3
 
 
 def test_runs_of_one_name_are_sessions_of_their_own(tmp_path: Path) -> None:

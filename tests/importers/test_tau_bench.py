@@ -44,4 +44,4 @@ def test_runs_share_the_system_prompt_and_calls_have_their_tools() -> None:
     assert second.calls[0].segments is not None
     assert first.calls[0].segments[0] == second.calls[0].segments[0]
     assert first.calls[0].segments[1] != second.calls[0].segments[1]
-    assert report.standing["wait"] == {"measured": 2, "estimated": 0, "missing": 4}
+    assert report.standing["wait"] == {"measured": 0, "estimated": 0, "missing": 6}

@@ -71,4 +71,5 @@ def _text(report: ExportReport, name: str, out: str) -> str:
         lines.append(f"What {name} cannot hold:")
     ranked = sorted(report.lost.items(), key=lambda item: (-item[1], item[0]))
     lines += [f"  {number:,} {kind}" for kind, number in ranked]
-    return "".join(fill(line, 80, subsequent_indent="    ") + "\n" for line in lines)
+    rest = [fill(line, 80, subsequent_indent="    ") for line in lines[1:]]
+    return "\n".join([lines[0], *rest]) + "\n"

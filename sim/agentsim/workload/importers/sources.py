@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tempfile
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -71,7 +72,7 @@ class LogFile:
     path: Path | None
     head: bytes
     is_named: bool
-    _stream: IO[bytes] | None = field(default=None, repr=False)
+    _kept: _Kept | None = field(default=None, repr=False)
     _progress: Callable[[str, int], None] | None = field(default=None, repr=False)
 
     def watched(self, progress: Callable[[str, int], None] | None) -> LogFile:
@@ -116,8 +117,8 @@ class LogFile:
     def open(self) -> IO[bytes]:
         """The file from its start, unpacked."""
         if self.path is None:
-            assert self._stream is not None
-            return self._stream
+            assert self._kept is not None
+            return self._kept.open()
         try:
             return _unpacked(open(self.path, "rb"), self)
         except OSError as error:
@@ -258,16 +259,29 @@ def _raise(error: OSError) -> None:
     raise TraceError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
+class _Kept:
+    """Standard input in a file without a name: a format is known by more than a pipe shows."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this)
+        weakref.finalize(self, self._file.close)
+        shutil.copyfileobj(packed, self._file, MIB)
+        self._file.flush()
+
+    def open(self) -> IO[bytes]:
+        """It, from its start."""
+        number = os.dup(self._file.fileno())
+        os.lseek(number, 0, os.SEEK_SET)
+        return open(number, "rb")
+
+
 def _standard_input() -> LogFile:
-    """Standard input, kept in a file: a format is known by more than a pipe shows at once."""
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 (its reader closes it)
-    file = LogFile("<stdin>", None, b"", True, kept)
+    file = LogFile("<stdin>", None, b"", True)
     with _Told(file, lambda: None):
-        shutil.copyfileobj(_unpacked(cast(IO[bytes], sys.stdin.buffer), None), kept, MIB)
-    kept.seek(0)
-    head = kept.read(HEAD)
-    kept.seek(0)
-    return replace(file, head=head.removeprefix(_UTF8_MARK))
+        kept = _Kept(_unpacked(cast(IO[bytes], sys.stdin.buffer), None))
+    with kept.open() as stream:
+        head = stream.read(HEAD)
+    return replace(file, head=head.removeprefix(_UTF8_MARK), _kept=kept)
 
 
 def _opened(path: Path, is_named: bool) -> LogFile:

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 pytestmark = pytest.mark.vllm
 
-SEEDS = range(int(os.environ.get("AGENTSIM_OFFLOAD_SEEDS", "200")))
+SEEDS = range(*map(int, os.environ.get("AGENTSIM_OFFLOAD_SEEDS", "0:200").split(":")))
 
 
 class OffloadScenario(ScenarioRun):

@@ -72,6 +72,9 @@ def test_a_server_like_the_simulation_agrees(run: Run, tmp_path: Path) -> None:
     for row in found["latencies"]:
         assert row["server"]["count"] == row["simulated"]["count"]
         assert row["server"]["mean"] == pytest.approx(row["simulated"]["mean"])
+        if row["metric"] != "ITL":
+            sure = row["intervals"]["mean"]
+            assert sure["low"] < row["simulated"]["mean"] < sure["high"]
         for name in ("p50", "p90", "p99"):
             bounds = row["server"][name]
             high = math.inf if bounds["high"] is None else bounds["high"]
@@ -106,6 +109,7 @@ def test_the_text_is_a_screen_wide(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
     assert "100 ms to 300 ms" in result.stdout and "within" in result.stdout
+    assert "90 % interval" in result.stdout
 
 
 def test_metrics_of_a_running_server(serve: Callable[..., Any]) -> None:

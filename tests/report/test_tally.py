@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentsim.domain.tally import ROUNDING, Tally, rounded
@@ -37,6 +37,7 @@ def test_few_values_are_counted_exactly(found: list[list[tuple[int, int]]]) -> N
     assert not tally.is_rounded
 
 
+@example([[(3, 715_827_883), (2**32 - 1, 2**30), (2**32 - 1, 2**30)]], 0)
 @given(parts.filter(any), st.integers(0, 20))
 def test_number_and_sum_stay_exact_and_quantiles_near(
     found: list[list[tuple[int, int]]], exact_values: int

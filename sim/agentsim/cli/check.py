@@ -47,6 +47,7 @@ def check_command(
     from agentsim.report.against_server import compare
     from agentsim.report.summary import summarize
     from agentsim.simulator import simulate
+    from agentsim.uncertainty import default_samples, predict_intervals
     from agentsim.workload.formats import read_trace
 
     config, assumptions = configure(**settings)
@@ -55,7 +56,13 @@ def check_command(
     sessions = read_trace(trace, format=trace_format)
     with Ticker("check") as tick:
         run = simulate(sessions, config, progress=tick, system=system)
-    found = compare(snapshot, run, summarize(run, system.cost.parts))
+    intervals = None
+    if samples := default_samples(sessions):
+        with Ticker("intervals") as tick:
+            intervals = predict_intervals(
+                sessions, config, run, system, samples=samples, progress=tick
+            )
+    found = compare(snapshot, run, summarize(run, system.cost.parts, intervals=intervals))
     emit(_json(found) if as_json else _text(found))
 
 
@@ -113,23 +120,27 @@ def _text(found: Comparison) -> str:
     """A table of latencies, one of totals, and why they may not be of the same load."""
     from textwrap import fill
 
+    from agentsim.report.durations import span
     from agentsim.report.layout import on_screen, plain_table
 
-    table = plain_table(("Latency", "server", "simulated", "difference"))
+    table = plain_table(("Latency", "server", "simulated", "90 % interval", "difference"))
     for column in table.columns[1:]:
         column.justify = "right"
     for row in found.latencies:
         for name in ("mean", "p50", "p90", "p99"):
             said, simulated = getattr(row.server, name), getattr(row.simulated, name)
-            table.add_row(f"{row.metric} {name}", *_cells(said, simulated))
+            sure = getattr(row.intervals, name, None)
+            between = span(sure.low, sure.high) if sure is not None else "-"
+            server, shown, off = _cells(said, simulated)
+            table.add_row(f"{row.metric} {name}", server, shown, between, off)
     totals = plain_table(("Total", "server", "simulated", "difference"))
     for column in totals.columns[1:]:
         column.justify = "right"
     for total in found.totals:
-        shown = [
+        counts = [
             "-" if v is None else f"{round(v, 1):,.10g}" for v in (total.server, total.simulated)
         ]
-        totals.add_row(total.name, *shown, _difference(total.server, total.simulated))
+        totals.add_row(total.name, *counts, _difference(total.server, total.simulated))
     notes = [fill(note, 80, subsequent_indent="  ") for note in found.notes]
     return "\n".join([on_screen(table), on_screen(totals), *(f"{note}\n" for note in notes)])
 

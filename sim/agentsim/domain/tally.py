@@ -118,5 +118,8 @@ def _sum(values: Array, counts: IntArray) -> int | float:
     """The sum of values times counts; of integers exact, however long they are."""
     if values.dtype.kind == "f":
         return float((values * counts).sum())
-    high, low = values >> 32, values & (2**32 - 1)
-    return (int((high * counts).sum()) << 32) + int((low * counts).sum())
+    # in parts of 16 bits, whose sums fit in 64 bits with counts up to 2^30 of 2^17 values
+    total = int(((values >> 48) * counts).sum()) << 48
+    for shift in (0, 16, 32):
+        total += int(((values >> shift & 0xFFFF) * counts).sum()) << shift
+    return total

@@ -10,7 +10,7 @@ import msgspec
 
 from agentsim.domain.records import Run
 from agentsim.errors import UserError
-from agentsim.report.figures import Quantiles, Summary
+from agentsim.report.figures import Bands, Quantiles, Summary
 from agentsim.report.server_metrics import Bounds, Snapshot
 
 #: Name, field of `Latency`, and vLLM's names for it, the newest first.
@@ -36,11 +36,12 @@ class ServerQuantiles(msgspec.Struct, frozen=True):
 
 
 class LatencyRow(msgspec.Struct, frozen=True):
-    """One latency, both ways."""
+    """One latency, both ways; `intervals` are those of the simulated one, where they were made."""
 
     metric: str
     server: ServerQuantiles
     simulated: Quantiles
+    intervals: Bands | None = None
 
 
 class TotalRow(msgspec.Struct, frozen=True):
@@ -79,7 +80,8 @@ def compare(snapshot: Snapshot, run: Run, summary: Summary) -> Comparison:
     for label, field, names in _LATENCIES:
         row = _server_quantiles(snapshot, names)
         if row is not None:
-            latencies.append(LatencyRow(label, row, getattr(summary.latency, field)))
+            bands = getattr(summary.intervals, field, None)
+            latencies.append(LatencyRow(label, row, getattr(summary.latency, field), bands))
     if not latencies:
         raise UserError(f"{snapshot.where}: no metrics of vLLM in it (vllm:...)")
     if not any(row.server.count for row in latencies):

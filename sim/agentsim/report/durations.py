@@ -34,6 +34,18 @@ def unit_for(seconds: float) -> tuple[str, float]:
     return next((name, factor) for least, name, factor in _UNITS if seconds >= least)
 
 
+def span(low: float, high: float) -> str:
+    """Both ends of a stretch of time, in the unit of the longer.
+
+    Examples
+    --------
+    >>> span(0.0311, 0.0424)
+    '31.1 to 42.4 ms'
+    """
+    unit, factor = unit_for(high)
+    return f"{significant(low * factor)} to {significant(high * factor)} {unit}"
+
+
 def significant(value: float) -> str:
     """A number with three significant digits, thousands separated.
 

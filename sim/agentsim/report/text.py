@@ -13,8 +13,16 @@ from agentsim.domain.records import Run
 from agentsim.report.bill import Bill
 from agentsim.report.bill_text import api_part, bill_assumptions, bill_lines
 from agentsim.report.cost import gpus_of
-from agentsim.report.durations import count, dollars, duration, percent, significant, unit_for
-from agentsim.report.figures import Interval, Intervals, Quantiles, Summary
+from agentsim.report.durations import (
+    count,
+    dollars,
+    duration,
+    percent,
+    significant,
+    span,
+    unit_for,
+)
+from agentsim.report.figures import Intervals, Quantiles, Summary
 from agentsim.report.layout import WIDTH, on_screen
 from agentsim.report.speculation import speculation_text
 
@@ -242,7 +250,7 @@ def _interval_lines(sure: Intervals) -> Iterator[tuple[str, str]]:
     if sure.run_usd:
         said.append(f"cost {dollars(sure.run_usd.low)} to {dollars(sure.run_usd.high)}")
     means = [
-        f"{label} {_span(band)}"
+        f"{label} {span(band.low, band.high)}"
         for label, band in (("TTFT", sure.ttft.mean), ("E2E", sure.e2e.mean))
         if band
     ]
@@ -251,12 +259,6 @@ def _interval_lines(sure: Intervals) -> Iterator[tuple[str, str]]:
     for line in filter(None, lines):
         yield head, line
         head = ""
-
-
-def _span(band: Interval) -> str:
-    """Both ends of an interval of time in one unit."""
-    unit, factor = unit_for(band.high)
-    return f"{significant(band.low * factor)} to {significant(band.high * factor)} {unit}"
 
 
 def _assumed(run: Run, summary: Summary) -> str:

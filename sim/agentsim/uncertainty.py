@@ -36,6 +36,7 @@ SAMPLES, MOST_CALLS = 8, 5_000
 
 _STREAM = "uncertainty"
 _SCALE = "step time"
+_LATENCIES = ("ttft", "tpot", "e2e", "session")
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 FloatArray = npt.NDArray[np.float64]
@@ -103,10 +104,10 @@ def interval(values: Sequence[float | None], central: float | None) -> Interval 
     Interval or None
         None where one of the values does not exist or is not above 0, or with fewer than 2.
     """
-    found = [value for value in (*values, central) if value is not None and value > 0]
-    if central is None or len(values) < 2 or len(found) <= len(values):
+    above = [value for value in values if value is not None and value > 0]
+    if central is None or central <= 0 or len(values) < 2 or len(above) < len(values):
         return None
-    logs = [math.log(value) for value in found[:-1]]
+    logs = [math.log(value) for value in above]
     half = NormalDist().inv_cdf((1 + LEVEL) / 2) * stdev(logs)
     low, high = (math.exp(fmean(logs) + side * half) for side in (-1, 1))
     return Interval(min(low, central), max(high, central))
@@ -160,7 +161,7 @@ def predict_intervals(
         run_usd=usd,
         **{
             name: Bands(*(found[name, statistic] for statistic in ("mean", *_QUANTILES)))
-            for name in ("ttft", "tpot", "e2e", "session")
+            for name in _LATENCIES
         },
     )
 
@@ -169,7 +170,7 @@ def _figures(run: Run) -> dict[tuple[str, str], float | None]:
     found: dict[tuple[str, str], float | None] = {}
     for name in ("runtime", "output_rate"):
         found[name, "mean"] = METRICS[name].sample(run).mean()
-    for name in ("ttft", "tpot", "e2e", "session"):
+    for name in _LATENCIES:
         sample = METRICS[name].sample(run)
         shares = sample.quantiles(tuple(_QUANTILES.values()))
         found |= {

@@ -3,12 +3,8 @@ decision; opt in with `-m vllm`, see `oracle/test_differential.py` for the envir
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +16,14 @@ from agentsim.engine.offload import Job, Offload
 from agentsim.engine.scenario import ScenarioRun
 from agentsim.machine.host_memory import HostMemory
 from oracle.compare import compare
+from oracle.process import RealVllm, chosen_seeds, real_vllm
 from oracle.scenarios_random import random_scenario
 
 Json = dict[str, Any]
 
 pytestmark = pytest.mark.vllm
 
-SEEDS = range(*map(int, os.environ.get("AGENTSIM_OFFLOAD_SEEDS", "0:200").split(":")))
+SEEDS = chosen_seeds(os.environ.get("AGENTSIM_OFFLOAD_SEEDS", "0:200"))
 
 
 class OffloadScenario(ScenarioRun):
@@ -76,44 +73,10 @@ class OffloadScenario(ScenarioRun):
         self.batcher.check()
 
 
-class RealOffloading:
-    """The real scheduler in a process of its own, which answers scenario after scenario."""
-
-    def __init__(self, interpreter: str) -> None:
-        script = Path(__file__).with_name("offload_vllm.py")
-        self.process = subprocess.Popen(
-            [interpreter, "-W", "ignore", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-
-    def run(self, scenario: Json) -> list[Json]:
-        """The lines of a scenario."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(scenario), file=self.process.stdin, flush=True)
-        text = self.process.stdout.readline()
-        assert text, "the process with vLLM has ended; its stderr says why"
-        answer = json.loads(text)
-        assert "lines" in answer, answer["error"]
-        lines: list[Json] = answer["lines"]
-        return lines
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
-
-
 @pytest.fixture(scope="module")
-def vllm() -> Iterator[RealOffloading]:
-    """The real scheduler, or a skip that says what is missing."""
-    interpreter = os.environ.get("AGENTSIM_VLLM_PYTHON", "")
-    if not interpreter and importlib.util.find_spec("vllm") is None:
-        pytest.skip("no vLLM here: install it or name an interpreter in AGENTSIM_VLLM_PYTHON")
-    real = RealOffloading(interpreter or sys.executable)
-    yield real
-    real.close()
+def vllm() -> Iterator[RealVllm]:
+    """The real scheduler with its connector, or a skip that says what is missing."""
+    yield from real_vllm(Path(__file__).with_name("offload_vllm.py"))
 
 
 def offload_scenario(seed: int) -> Json:
@@ -135,7 +98,7 @@ def offload_scenario(seed: int) -> Json:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_same_decisions_as_vllm_with_its_connector(seed: int, vllm: RealOffloading) -> None:
+def test_same_decisions_as_vllm_with_its_connector(seed: int, vllm: RealVllm) -> None:
     """Every field of every step, and the summary, are those of the real scheduler."""
     scenario = offload_scenario(seed)
     theirs = vllm.run(scenario)

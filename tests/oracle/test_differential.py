@@ -10,11 +10,8 @@ Move the pair to `differed/`, and `test_goldens.py` keeps it for good.
 """
 
 import gzip
-import importlib.util
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ import pytest
 
 from agentsim.engine.scenario import run_scenario
 from oracle.compare import compare
+from oracle.process import RealVllm, chosen_seeds, real_vllm
 from oracle.scenarios_random import random_scenario
 
 Json = dict[str, Any]
@@ -30,53 +28,10 @@ Json = dict[str, Any]
 pytestmark = pytest.mark.vllm
 
 
-def chosen_seeds(text: str) -> list[int]:
-    """The seeds that a text such as `3,40:60` names."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        start, colon, stop = part.partition(":")
-        seeds += range(int(start), int(stop) if colon else int(start) + 1)
-    return seeds
-
-
-class RealVllm:
-    """The real scheduler in a process of its own, which answers scenario after scenario."""
-
-    def __init__(self, interpreter: str) -> None:
-        script = Path(__file__).with_name("real_vllm.py")
-        self.process = subprocess.Popen(
-            [interpreter, "-W", "ignore", str(script), "--serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-
-    def run(self, scenario: Json) -> list[Json]:
-        """The lines of a scenario's golden."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(json.dumps(scenario), file=self.process.stdin, flush=True)
-        text = self.process.stdout.readline()
-        assert text, "the process with vLLM has ended; its stderr says why"
-        answer = json.loads(text)
-        assert "lines" in answer, answer["error"]
-        lines: list[Json] = answer["lines"]
-        return lines
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
-
-
 @pytest.fixture(scope="module")
 def vllm() -> Iterator[RealVllm]:
     """The real scheduler, or a skip that says what is missing."""
-    interpreter = os.environ.get("AGENTSIM_VLLM_PYTHON", "")
-    if not interpreter and importlib.util.find_spec("vllm") is None:
-        pytest.skip("no vLLM here: install it or name an interpreter in AGENTSIM_VLLM_PYTHON")
-    real = RealVllm(interpreter or sys.executable)
-    yield real
-    real.close()
+    yield from real_vllm(Path(__file__).with_name("real_vllm.py"), "--serve")
 
 
 @pytest.mark.parametrize("seed", chosen_seeds(os.environ.get("AGENTSIM_ORACLE_SEEDS", "0:200")))

@@ -82,6 +82,13 @@ def test_a_file_of_no_known_format_is_told(tmp_path: Path) -> None:
     )
 
 
+def test_other_spellings_of_a_format_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_bytes(SAMPLES["agentsim"])
+    for spelling in ("v1", "agentsim-trace"):
+        assert read_trace(path, format=spelling).sessions == read_trace(path).sessions
+
+
 def test_an_unknown_format_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'mooncake'"):
         read_trace(tmp_path / "x", format="moncake")

@@ -14,8 +14,6 @@ from typing import Any
 from agentsim.domain.trace import Trace
 from agentsim.errors import TraceError, UnknownName
 from agentsim.registry import Registry
-from agentsim.workload.importers.formats import IMPORTERS
-from agentsim.workload.importers.reading import detect, import_logs
 from agentsim.workload.importers.sources import find_logs
 from agentsim.workload.lines import Lines, decode_object, open_lines, show
 from agentsim.workload.mooncake import is_mooncake, read_mooncake
@@ -75,15 +73,23 @@ def read_trace(path: str | os.PathLike[str], *, format: str = AUTO) -> Trace:
         If there is no such format.
     """
     name = os.fspath(path)
-    if format not in (AUTO, *FORMATS, *IMPORTERS):
-        raise UnknownName("trace format", format, [*FORMATS, *IMPORTERS])
-    if format not in FORMATS and (format != AUTO or is_log(name)):
-        return import_logs([name], format=format)[0]
-    reader = None if format == AUTO else FORMATS[format].read
+    reader = FORMATS[format].read if format in FORMATS else None
+    if reader is None and (format != AUTO or is_log(name)):
+        return _import(name, format)
     with open_lines(path) as lines:
         if lines.first is None:
             raise lines.error("empty: expected a trace")
         return (reader or _detect(lines).read)(lines)
+
+
+def _import(name: str, format: str) -> Trace:
+    # the importers are loaded where a log is read: a trace does without them
+    from agentsim.workload.importers.formats import IMPORTERS
+    from agentsim.workload.importers.reading import import_logs
+
+    if format != AUTO and format not in IMPORTERS:
+        raise UnknownName("trace format", format, [*FORMATS, *IMPORTERS])
+    return import_logs([name], format=format)[0]
 
 
 def is_log(name: str) -> bool:
@@ -96,6 +102,8 @@ def is_log(name: str) -> bool:
         return False
     if file.first is not None and any(FORMATS[each].detect(file.first) for each in FORMATS):
         return False
+    from agentsim.workload.importers.reading import detect
+
     return detect(file)[1] is not None
 
 

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# no time limits inside tests: a busy machine must not make them fail
+# No time limits inside tests: a busy machine must not make them fail. The same examples each time:
+# what passed must not fail by chance where it is only checked again.
 settings.register_profile(
-    "agentsim", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "agentsim",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=True,
 )
-# pytest --hypothesis-profile=thorough
-settings.register_profile("thorough", settings.get_profile("agentsim"), max_examples=500)
+# To look for what is still wrong: pytest --hypothesis-profile=thorough, other examples each time
+settings.register_profile(
+    "thorough", settings.get_profile("agentsim"), max_examples=500, derandomize=False
+)
 settings.load_profile("agentsim")
 
 

@@ -43,3 +43,12 @@ def test_rounds_out_of_order_are_told(tmp_path: Path) -> None:
     path.write_text(f"{HEAD}s,1,0,10,5,0\ns,0,0,10,5,0\n")
     with pytest.raises(TraceError, match=r"t.csv:3: field 'round_idx': expected more than 1"):
         read(path)
+
+
+def test_a_count_beside_a_control_character_is_read(tmp_path: Path) -> None:
+    """U+001C is a space to `str`, but none to `int`."""
+    log = tmp_path / "log.csv"
+    text = sample("tracelab-csv").read_text()
+    log.write_text(text.replace(",0,0,", ",0,\x1c00,", 1))
+    trace, _ = read(log)
+    assert trace.num_calls > 0

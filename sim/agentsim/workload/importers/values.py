@@ -22,9 +22,9 @@ def tokens(file: LogFile, number: int | None, name: str, value: Any) -> int | No
     """
     if value is None:
         return None
-    is_text = isinstance(value, str) and value.strip().isdecimal() and len(value) < 20
+    text = value.strip() if isinstance(value, str) else ""
     is_whole = isinstance(value, float) and value.is_integer()
-    found = int(value) if is_text or is_whole else value
+    found = int(text or value) if is_whole or (text.isdecimal() and len(text) < 20) else value
     if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_TOKENS:
         raise expect(file, number, name, value, "an integer >= 0")
     return found

@@ -28,6 +28,7 @@ ABOVE = {
     "cli",
     "simulator",
     "speculation",
+    "study",
     "uncertainty",
     "validation",
 }

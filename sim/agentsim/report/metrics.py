@@ -24,6 +24,7 @@ import numpy.typing as npt
 from agentsim.domain.records import Columns, Run
 from agentsim.domain.tally import Tally
 from agentsim.domain.units import NS_PER_S
+from agentsim.registry import Registry
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -257,5 +258,6 @@ _ALL = (
     Metric("call_rate", "call/s", "higher", _rate(_calls), "calls served"),
 )
 
-#: Name -> metric.
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+METRICS: Registry[Metric] = Registry(
+    "metric", {metric.name: metric for metric in _ALL}, "agentsim.metrics"
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentsim.cli.calibrate import calibrate_command
 from agentsim.cli.case_study import case_study_command
 from agentsim.cli.check import check_command
+from agentsim.cli.compare import compare_command
 from agentsim.cli.door import Door
 from agentsim.cli.export import export_command
 from agentsim.cli.fit_workload import fit_workload_command
@@ -24,6 +25,7 @@ command = Door(
     "agentsim",
     commands=[
         replay_command,
+        compare_command,
         inspect_command,
         import_command,
         export_command,

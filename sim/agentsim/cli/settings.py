@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from agentsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from agentsim.domain.config import Config
+    from agentsim.study.variants import Sources
 
 #: Options of every command that simulates.
 _SETTINGS = (
@@ -23,9 +25,9 @@ _SETTINGS = (
     click.option(
         "--set", "sets", metavar="KEY=VALUE", multiple=True, help="One setting; repeatable."
     ),
-    click.option("--vllm-args", metavar="ARGS", help="Arguments of your own 'vllm serve' command."),
     click.option("--preset", metavar="NAME", help="Behaviour of an older vLLM."),
 )
+_VLLM_ARGS = "Arguments of your own 'vllm serve' command"
 #: Options that are short for a setting: (option, setting, metavar, help).
 _SHORTHANDS = (
     ("--engine", "engine.kind", "KIND", "vllm, hf, static, continuous or hybrid."),
@@ -43,7 +45,19 @@ _SHORTHANDS = (
 
 
 def setting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `_SETTINGS`, which `configure` takes."""
+    """Add the options of one configuration, which `configure` takes."""
+    add = click.option("--vllm-args", metavar="ARGS", help=f"{_VLLM_ARGS}.")
+    return _settings(add(command))
+
+
+def several_setting_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same options where ``--vllm-args`` may come more than once."""
+    text = f"{_VLLM_ARGS}; twice: compare."
+    add = click.option("--vllm-args", metavar="ARGS", multiple=True, help=text)
+    return _settings(add(command))
+
+
+def _settings(command: Callable[..., None]) -> Callable[..., None]:
     for add in reversed(_SETTINGS):
         command = add(command)
     return command
@@ -57,37 +71,48 @@ def shorthands(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def configure(
+def sources_of(
     *,
-    gpu: str | None,
-    model: str | None,
     config_file: str | None,
     sets: tuple[str, ...],
+    gpu: str | None,
+    model: str | None,
     vllm_args: str | None,
     preset: str | None,
     profile: str | None,
     **shorthands: str | None,
-) -> tuple[Config, list[dict[str, Any]]]:
-    """The configuration and what it rests on; a shorthand is a setting given after all others."""
+) -> Sources:
+    """Where the settings come from; a shorthand is a setting given after all others."""
     from pathlib import Path
 
-    from agentsim.machine.system import read_config
+    from agentsim.study.variants import Sources
 
     short = [f"{k.replace('__', '.')}={v}" for k, v in shorthands.items() if v is not None]
-    path = Path(config_file) if config_file is not None else None
+    return Sources(
+        path=Path(config_file) if config_file is not None else None,
+        sets=(*sets, *short),
+        vllm_args=vllm_args,
+        gpu=gpu,
+        model=model,
+        preset=preset,
+        profile=profile,
+    )
+
+
+def configure(**options: Any) -> tuple[Config, list[dict[str, Any]]]:
+    """The configuration of the options, and what it rests on."""
+    with named_as_typed(options):
+        return sources_of(**options).read()
+
+
+@contextmanager
+def named_as_typed(options: Mapping[str, Any]) -> Iterator[None]:
+    """Errors about a setting name the shorthand that the caller typed for it."""
     try:
-        return read_config(
-            path,
-            sets=[*sets, *short],
-            vllm_args=vllm_args,
-            gpu=gpu,
-            model=model,
-            preset=preset,
-            profile=profile,
-        )
+        yield
     except ConfigError as error:
         message = str(error)
-        for option, setting, *_ in _SHORTHANDS:  # named as the caller typed it
-            if shorthands[setting.replace(".", "__")] is not None:
+        for option, setting, *_ in _SHORTHANDS:
+            if options.get(setting.replace(".", "__")) is not None:
                 message = message.replace(f"--set {setting}:", f"{option}:")
         raise ConfigError(message) from error

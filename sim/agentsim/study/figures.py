@@ -42,8 +42,6 @@ class Figure:
     unit : str
         ``s``, ``$``, ``kWh``, ``share``, ``token/s`` ...
     better : {"lower", "higher"}
-    follows_runtime : bool
-        In proportion to the runtime, all else equal: rent.
     """
 
     name: str
@@ -51,7 +49,11 @@ class Figure:
     unit: str
     better: Literal["lower", "higher"]
     of: Callable[[Measured], float | None]
-    follows_runtime: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether an error of the step times is one of the figure."""
+        return self.unit in ("s", "$", "kWh") or self.unit.endswith("/s")
 
 
 def read_figure(text: str) -> Figure:
@@ -98,7 +100,6 @@ def _whole(name: str) -> Figure:
         metric.unit,
         metric.better,
         lambda measured: metric.sample(measured.run).mean(),
-        follows_runtime=name == "runtime",
     )
 
 
@@ -156,10 +157,8 @@ def _failed(measured: Measured) -> float | None:
 
 _PLAIN = {
     "reuse": Figure("prefix_reuse", "reuse", "share", "higher", _reuse),
-    "cost": Figure("run_usd", "cost", "$", "lower", _cost, follows_runtime=True),
-    "cost/session": Figure(
-        "session_usd", "cost/session", "$", "lower", _cost_session, follows_runtime=True
-    ),
+    "cost": Figure("run_usd", "cost", "$", "lower", _cost),
+    "cost/session": Figure("session_usd", "cost/session", "$", "lower", _cost_session),
     "rent": Figure("rent_usd_per_hour", "rent", "$/h", "lower", _rent),
     "energy": Figure("energy_kwh", "energy", "kWh", "lower", _energy),
     "failed": Figure("failed_share", "failed", "share", "lower", _failed),

@@ -15,7 +15,7 @@ from agentsim.domain.tally import EXACT_VALUES, ROUNDING
 from agentsim.domain.trace import Trace
 from agentsim.engine.ledger import Ledger
 from agentsim.engine.rules import Rules
-from agentsim.engine.simulation import Simulation
+from agentsim.engine.simulation import Simulation, Watch
 from agentsim.errors import Interrupted, TraceError
 from agentsim.machine.api_server import NO_SERVER
 from agentsim.machine.host_memory import size_host_memory
@@ -36,6 +36,7 @@ def simulate(
     exact: bool = False,
     check: bool = False,
     progress: Callable[[int, int, int], None] | None = None,
+    watch: Watch | None = None,
     system: System | None = None,
     assumptions: Sequence[dict[str, Any]] = (),
     out: Path | None = None,
@@ -55,6 +56,9 @@ def simulate(
         Check the laws of the engine after every decision.
     progress : callable or None
         Called with (calls done, calls in all, simulated nanoseconds).
+    watch : callable or None
+        Called with each call that was served (`domain.records.Served`); what it raises ends the
+        run.
     system : System or None
         What `build_system(config)` gives, if it was made before.
     assumptions : sequence of dict
@@ -106,6 +110,7 @@ def simulate(
             exact=exact,
             check=check,
             progress=progress,
+            watch=watch,
             ledger=ledger,
         )
         stopped = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -85,6 +85,21 @@ SESSION_COLUMNS: dict[str, tuple[str, str]] = {
 def dtypes(columns: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Names and types of the columns of a table."""
     return {name: dtype for name, (dtype, _) in columns.items()}
+
+
+class Served(NamedTuple):
+    """A call at the moment it is answered; times in nanoseconds.
+
+    `session` is the number of the session's run, `started_ns` its start; `first_token_ns` is -1
+    where there is no output.
+    """
+
+    session: int
+    started_ns: int
+    submitted_ns: int
+    first_token_ns: int
+    finished_ns: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import simpy
 
 from agentsim.domain.chance import uniform
 from agentsim.domain.config import Config
+from agentsim.domain.records import Served
 from agentsim.domain.trace import Call, Session, StoredSessions, Trace
 from agentsim.domain.units import seconds_to_ns
 from agentsim.engine.batcher import Batcher
@@ -39,6 +40,7 @@ AGAIN = "sessions run again, with private content of their own, for more agents 
 _RARELY = (200_000, 20, 50)
 
 Progress = Callable[[int, int, int], None]
+Watch = Callable[[Served], None]
 
 
 class Simulation:
@@ -63,6 +65,8 @@ class Simulation:
         See `Replica`.
     progress : callable or None
         Called with (calls done, calls in all, simulated nanoseconds) after each call.
+    watch : callable or None
+        Called with each call that was served; what it raises ends the run.
     ledger : Ledger or None
         What everything is written down in.
 
@@ -86,6 +90,7 @@ class Simulation:
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         ledger: Ledger | None = None,
     ) -> None:
         self.env = Clock()
@@ -99,6 +104,7 @@ class Simulation:
         self._timeout_ns = None if timeout_s is None else seconds_to_ns(timeout_s)
         self._trace = trace
         self._progress = progress
+        self._watch = watch
         self._api = api
         self._inbox: list[Flight] = []
         self._outbox: list[Flight] = []
@@ -364,6 +370,18 @@ class Simulation:
         self.ledger.add_call(flight, sequence)
         if self._progress is not None:
             self._progress(self.ledger.num_calls, self.num_calls, self.env.now_ns)
+        if self._watch is not None and sequence is not None and not sequence.was_dropped:
+            run, asked = flight.run, flight.call.output_tokens
+            self._watch(
+                Served(
+                    session=run.number,
+                    started_ns=run.started_ns,
+                    submitted_ns=flight.submitted_ns,
+                    first_token_ns=sequence.first_token_ns if asked else -1,
+                    finished_ns=sequence.last_token_ns,
+                    output_tokens=min(asked, sequence.outputs),
+                )
+            )
         # the agent goes on in the next phase, after all that ends now has ended
         back_ns = 0 if sequence is None else self._api.stream_ns + sequence.was_dropped
         self.env.trigger(flight.answered, Phase.ARRIVE, back_ns)

@@ -13,13 +13,12 @@ from agentsim.errors import ConfigError, DoesNotFit, TraceError
 from agentsim.machine.system import System, build_system
 from agentsim.report.document import plain_facts
 from agentsim.simulator import fit_trace, simulate
-from agentsim.study.figures import Figure, Measured
+from agentsim.study.figures import Figure, Measured, Values
 from agentsim.study.variants import Variant
 from agentsim.uncertainty import parameter_sets, with_factors
 
 #: Calls done, calls in all, simulated nanoseconds.
 Progress = Callable[[int, int, int], None]
-Values = dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from agentsim.report.metrics import METRICS, served_total
 
 #: Metrics that are one number of the whole run.
 _WHOLE = ("runtime", "output_rate", "prompt_rate", "call_rate")
+#: Figure name -> value.
+Values = dict[str, float | None]
+
 _STATISTIC = re.compile(r"mean|median|max|p(\d{1,2}(\.\d{1,3})?)")
 
 

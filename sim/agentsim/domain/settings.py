@@ -52,6 +52,17 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     return tables
 
 
+def flatten(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables within tables by dotted name: the opposite of `nested`."""
+    flat: dict[str, Any] = {}
+    for name, value in tables.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": each for key, each in flatten(value).items()}
+        else:
+            flat[name] = value
+    return flat
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file."""
     try:

@@ -166,3 +166,19 @@ def find_model(name: str) -> ModelSpec:
 def factor_table() -> dict[str, dict[str, dict[str, Any]]]:
     """The rows of `factors.toml`: section, factor, then value, unit, kind, source."""
     return _table("factors.toml")
+
+
+def same_shape(name: str) -> list[str]:
+    """The models of the catalogue that are `name` in any weight format, itself among them.
+
+    A model from a file is alone.
+    """
+    known = models()
+    if name not in known:
+        return [name]
+    own = known[name].name
+    for base, row in _table("models.toml").items():
+        family = [base, *(f"{base}-{suffix}" for suffix in row.get("variants", {}))]
+        if base != "formats" and own in family:
+            return family
+    return [own]

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from statistics import NormalDist, variance
 from typing import TYPE_CHECKING, Any
 
-from agentsim.domain.config import Config, to_plain
+from agentsim.domain.config import Config
 from agentsim.domain.trace import Trace
 from agentsim.errors import ConfigError
 from agentsim.report.figures import Interval
 from agentsim.study.evaluate import Outcome, Progress, evaluate
 from agentsim.study.figures import Figure, read_figure
-from agentsim.study.variants import Variant
+from agentsim.study.variants import Variant, flat_settings
 from agentsim.uncertainty import LEVEL, default_samples, interval
 
 if TYPE_CHECKING:
@@ -200,17 +200,6 @@ def is_within_error(one: Outcome, other: Outcome, figure: Figure) -> bool:
         error = math.sqrt(variance(logs[0]) + variance(logs[1]))
     apart = abs(math.log((central[0] or 1.0) / (central[1] or 1.0)))
     return apart <= NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-
-
-def flat_settings(config: Config) -> dict[str, Any]:
-    """All settings by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, value in to_plain(config).items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": each for key, each in value.items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def _check_names(variants: Sequence[Variant]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentsim.billing import Terms, bill_of, read_terms
 from agentsim.domain.config import Config
+from agentsim.domain.records import Served
 from agentsim.domain.trace import Trace
 from agentsim.errors import ConfigError, DoesNotFit, TraceError
 from agentsim.machine.system import System, build_system
@@ -58,6 +59,7 @@ def evaluate(
     prices: Mapping[str, Any] | None = None,
     samples: int = 0,
     progress: Progress | None = None,
+    watch: Callable[[Served], None] | None = None,
 ) -> Outcome:
     """Simulate a variant and read its figures; a configuration that cannot run is an outcome too.
 
@@ -70,6 +72,8 @@ def evaluate(
         a GPU.
     progress : callable or None
         See `simulate`; over all parameter sets.
+    watch : callable or None
+        See `simulate`; sees the run with the factors as they are.
 
     Raises
     ------
@@ -88,7 +92,9 @@ def evaluate(
     try:
         system = build_system(variant.config, variant.assumptions)
         terms = read_terms(system.gpu, **{"apis": ("none",), **(prices or {})})
-        values, facts = _measure(trace, variant.config, system, figures, terms=terms, tick=part(0))
+        values, facts = _measure(
+            trace, variant.config, system, figures, terms=terms, tick=part(0), watch=watch
+        )
         sampled = [
             _measure(
                 trace, config, build_system(config), figures, terms=terms, tick=part(number + 1)
@@ -122,8 +128,9 @@ def _measure(
     *,
     terms: Terms,
     tick: Progress | None,
+    watch: Callable[[Served], None] | None = None,
 ) -> tuple[Values, dict[str, Any]]:
-    run = simulate(trace, config, system=system, progress=tick)
+    run = simulate(trace, config, system=system, progress=tick, watch=watch)
     bill = bill_of(run, fit_trace(trace, config, system), terms, system.cost.parts)
     measured = Measured(run, bill)
     return {figure.name: figure.of(measured) for figure in figures}, plain_facts(run.facts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from agentsim.domain.records import Run
 from agentsim.errors import ConfigError, UnknownName
@@ -52,6 +52,10 @@ class Figure:
     unit: str
     better: Literal["lower", "higher"]
     of: Callable[[Measured], float | None]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Other processes make it anew from its label."""
+        return read_figure, (self.label,)
 
     @property
     def is_timed(self) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from agentsim.case_study import SETTINGS
-from agentsim.domain.config import Config
+from agentsim.domain.config import Config, to_plain
+from agentsim.domain.settings import flatten
 from agentsim.errors import ConfigError
 from agentsim.machine.system import read_config
 
@@ -170,3 +171,8 @@ def combinations(varied: Sequence[str]) -> list[tuple[str, ...]]:
 def vary(varied: Sequence[str], base: Sources) -> list[Variant]:
     """A variant for each combination of ``--vary`` values."""
     return [variant(" ".join(sets), base.with_sets(sets)) for sets in combinations(varied)]
+
+
+def flat_settings(config: Config) -> dict[str, Any]:
+    """All settings by dotted name."""
+    return flatten(to_plain(config))

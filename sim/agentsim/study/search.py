@@ -1,0 +1,288 @@
+"""The search of a plan, by optuna: coarse choices first, then fine ones.
+
+`Search.coarse` goes through the platforms (GPU, weights, tensor parallelism), cheapest first, and
+asks of each for the fewest replicas that keep the objectives and are cheaper than what was found
+before. `Search.fine` then lets a multi-objective tree-structured Parzen estimator choose platform,
+replicas, routing and settings, with the objectives as constraints; it knows all coarse trials. What
+has been tried is not run again, and a run ends when an objective is lost (`watch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentsim.errors import ConfigError, DoesNotFit
+from agentsim.machine.system import build_system
+from agentsim.study.figures import Figure
+from agentsim.study.objectives import Objective
+from agentsim.study.space import Option, Platform, Space
+from agentsim.study.trial import Tried
+
+if TYPE_CHECKING:
+    import optuna
+
+#: Options that are tried at once, however many processes there are: so the search is the same.
+BATCH = 8
+#: Options that missed an objective least, whose platforms optuna may choose beside those that met.
+_NEAREST = 6
+#: Asks of the sampler for one option that is new.
+_PATIENCE = 4
+
+Try = Callable[[Sequence[Option]], list[Tried]]
+#: Called after each batch: options tried, options in all as far as known, the cheapest that is met.
+Told = Callable[[int, int, "Tried | None"], None]
+
+
+@dataclass(slots=True)
+class _Bisection:
+    """How many replicas of a platform: none of `counts[:low]` is met, `counts[high]` is."""
+
+    platform: Platform
+    counts: list[int]
+    low: int
+    high: int
+
+    def next_count(self) -> int | None:
+        if self.high == len(self.counts):
+            return self.counts[-1]
+        if self.low >= self.high:
+            return None
+        return self.counts[(self.low + self.high) // 2]
+
+    def learn(self, count: int, *, is_met: bool) -> bool:
+        """Narrow down; whether there is more to ask."""
+        at = self.counts.index(count)
+        if not is_met and self.high == len(self.counts):
+            return False  # not even with all that may be rented
+        if is_met:
+            self.high = at
+        else:
+            self.low = at + 1
+        return self.low < self.high
+
+
+class Search:
+    """What was tried of a space, and what is tried next.
+
+    Parameters
+    ----------
+    space : Space
+    objectives : tuple of Objective
+    latency : Figure
+        What is minimised beside the rent.
+    try_all : callable
+        Tries options; results in their order.
+    budget : float or None
+        Most $ an hour.
+    told : callable or None
+        See `Told`.
+
+    Attributes
+    ----------
+    tried : dict of Option to Tried
+        In the order in which they were tried.
+    unfit : dict of Platform to str
+        Why a platform was not tried at all.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: tuple[Objective, ...],
+        latency: Figure,
+        try_all: Try,
+        *,
+        budget: float | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self.space = space
+        self.tried: dict[Option, Tried] = {}
+        self.unfit: dict[Platform, str] = {}
+        self._objectives = objectives
+        self._latency = latency
+        self._try_all = try_all
+        self._budget = budget
+        self._told = told
+        self._expected = 0
+
+    def best(self) -> Tried | None:
+        """The cheapest option that keeps the objectives; of equal ones the one with most room."""
+        met = [one for one in self.tried.values() if one.is_met(self._objectives)]
+        return min(met, key=self._merit, default=None)
+
+    def met(self) -> list[Tried]:
+        """All that keep the objectives, cheapest first."""
+        found = [one for one in self.tried.values() if one.is_met(self._objectives)]
+        return sorted(found, key=self._merit)
+
+    def nearest(self) -> list[Tried]:
+        """What came nearest to keeping them, nearest first."""
+        return sorted(
+            self.tried.values(),
+            key=lambda one: (one.nearness(self._objectives), self.space.rent(one.option)),
+        )
+
+    def _merit(self, one: Tried) -> tuple[float, float, int, str]:
+        room = max(one.violations(self._objectives))
+        plain = sum(value not in (None, "auto") for _, value in one.option.engine)
+        return (round(self.space.rent(one.option), 9), round(room, 9), plain, one.option.name())
+
+    def run(self, options: Sequence[Option]) -> list[Tried]:
+        """Try what is new of these, and look up the others."""
+        new = [option for option in dict.fromkeys(options) if option not in self.tried]
+        for one in self._try_all(new) if new else ():
+            self.tried[one.option] = one
+        if self._told is not None:
+            self._told(len(self.tried), max(self._expected, len(self.tried)), self.best())
+        return [self.tried[option] for option in options]
+
+    def coarse(self) -> None:
+        """The fewest replicas of each platform, cheapest platforms first."""
+        fitting = [platform for platform in self.space.platforms() if self._fits(platform)]
+        self._expected = 2 * len(fitting)
+        for start in range(0, len(fitting), BATCH):
+            asked = [self._bisection(one) for one in fitting[start : start + BATCH]]
+            open_ones = [one for one in asked if one is not None]
+            while open_ones:
+                counts = [(one, one.next_count()) for one in open_ones]
+                wanted = [(one, count) for one, count in counts if count is not None]
+                found = self.run([self.space.option(one.platform, n) for one, n in wanted])
+                open_ones = [
+                    one
+                    for (one, count), tried in zip(wanted, found, strict=True)
+                    if one.learn(count, is_met=tried.is_met(self._objectives))
+                ]
+
+    def _fits(self, platform: Platform) -> bool:
+        try:
+            build_system(self.space.option(platform).config(self.space.base))
+        except (ConfigError, DoesNotFit) as error:
+            self.unfit[platform] = str(error)
+            return False
+        return True
+
+    def _bisection(self, platform: Platform) -> _Bisection | None:
+        """What to ask of a platform, given what was found; None: nothing could be gained."""
+        best = self.best()
+        limit = self.space.rent(best.option) if best else None
+        counts = []
+        for number in self.space.counts(platform.tensor_parallel_size):
+            rent = self.space.rent(self.space.option(platform, number))
+            if (self._budget is None or rent <= self._budget) and (limit is None or rent < limit):
+                counts.append(number)
+        if not counts:
+            rent = self.space.rent(self.space.option(platform))
+            is_price = self._budget is not None and rent > self._budget
+            than = f"the budget is ${self._budget:.2f}/h" if is_price else "another is cheaper"
+            self.unfit[platform] = f"price: at least ${rent:.2f}/h, and {than}"
+            return None
+        return _Bisection(platform, counts, 0, len(counts))
+
+    def fine(self, trials: int, seed: int = 0) -> None:
+        """So many options more, chosen by optuna."""
+        promising = self._promising()
+        if not promising or trials < 1:
+            return
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+        grid = Grid(self.space, promising)
+        known = [one for one in self.tried.values() if one.option.platform in promising]
+        study.add_trials([self._known(one, grid) for one in known])
+        asks, goal = 0, len(self.tried) + trials
+        self._expected = goal
+        while len(self.tried) < goal and asks < _PATIENCE * trials:
+            asked = [study.ask(grid.distributions) for _ in range(min(BATCH, trials))]
+            asks += len(asked)
+            found = self.run([grid.option(trial.params) for trial in asked])
+            for trial, one in zip(asked, found, strict=True):
+                for name, violation in self._constraints(one).items():
+                    trial.set_constraint(name, violation)
+                state, values = self._told_as(one)
+                study.tell(trial, values, state)
+
+    def _promising(self) -> list[Platform]:
+        """Platforms that met the objectives, and those that came nearest."""
+        met = [one.option.platform for one in self.met()]
+        near = [one.option.platform for one in self.nearest() if not one.failure]
+        return list(dict.fromkeys([*met, *near[:_NEAREST]]))
+
+    def _known(self, one: Tried, grid: Grid) -> optuna.trial.FrozenTrial:
+        import optuna
+
+        state, values = self._told_as(one)
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params=grid.params(one.option),
+            distributions=grid.distributions,
+            constraints=self._constraints(one),
+        )
+
+    def _told_as(self, one: Tried) -> tuple[optuna.trial.TrialState, list[float] | None]:
+        """Rent and latency of a whole run; one that was ended early, or failed, was pruned."""
+        from optuna.trial import TrialState
+
+        latency = one.values.get(self._latency.name)
+        if latency is None:
+            return TrialState.PRUNED, None
+        return TrialState.COMPLETE, [self.space.rent(one.option), latency]
+
+    def _constraints(self, one: Tried) -> dict[str, float]:
+        found = {str(n): miss for n, miss in enumerate(one.violations(self._objectives))}
+        if self._budget is not None:
+            found["budget"] = self.space.rent(one.option) / self._budget - 1
+        return found
+
+
+class Grid:
+    """The options of some platforms as parameters of optuna."""
+
+    def __init__(self, space: Space, platforms: Sequence[Platform]) -> None:
+        from optuna.distributions import (
+            BaseDistribution,
+            CategoricalDistribution,
+            IntDistribution,
+        )
+
+        self._space = space
+        self._platforms = {_named(one): one for one in platforms}
+        self._counts = space.choices["cluster.replicas"]
+        self.distributions: dict[str, BaseDistribution] = {
+            "platform": CategoricalDistribution(list(self._platforms)),
+            "replicas": IntDistribution(0, len(self._counts) - 1),
+            "routing": CategoricalDistribution(space.choices["cluster.routing"]),
+        }
+        for name, values in space.fine().items():
+            self.distributions[name] = IntDistribution(0, len(values) - 1)
+
+    def option(self, params: Mapping[str, Any]) -> Option:
+        """The option of these parameters; more replicas than may be rented are as many as may."""
+        platform = self._platforms[params["platform"]]
+        counts = self._space.counts(platform.tensor_parallel_size)
+        replicas = min(self._counts[params["replicas"]], counts[-1])
+        first = self._space.choices["cluster.routing"][0]
+        return Option(
+            platform,
+            replicas,
+            params["routing"] if replicas > 1 else first,
+            tuple((name, values[params[name]]) for name, values in self._space.fine().items()),
+        )
+
+    def params(self, option: Option) -> dict[str, Any]:
+        """The parameters of an option."""
+        engine = dict(option.engine)
+        return {
+            "platform": _named(option.platform),
+            "replicas": self._counts.index(option.replicas),
+            "routing": option.routing,
+            **{name: values.index(engine[name]) for name, values in self._space.fine().items()},
+        }
+
+
+def _named(platform: Platform) -> str:
+    return f"{platform.gpu} {platform.model} tp={platform.tensor_parallel_size}"

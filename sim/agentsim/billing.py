@@ -94,13 +94,13 @@ def read_terms(
     """
     price = find_gpu_price(read_price_table(price_table, gpus()), gpu.name)
     if gpu_price is not None:
-        price = given_gpu_price(_number("--gpu-price", gpu_price, "of $ for an hour"))
+        price = given_gpu_price(number_of("--gpu-price", gpu_price, "of $ for an hour"))
     hours, intensity = _IDLE_HOURS, default_grid()
     if idle_hours is not None:
-        value = _number("--idle-hours", idle_hours, "below 24", below=HOURS_A_DAY)
+        value = number_of("--idle-hours", idle_hours, "below 24", below=HOURS_A_DAY)
         hours = Quoted(value, hours.unit, "given", "", "--idle-hours")
     if grid is not None:
-        value = _number("--grid", grid, "of g CO2 for a kWh")
+        value = number_of("--grid", grid, "of g CO2 for a kWh")
         intensity = Quoted(value, intensity.unit, "given", "", "--grid")
     as_of = AS_OF if api_date is None else _day("--api-date", api_date)
     names = [name for name in dict.fromkeys(apis or DEFAULT_APIS) if name != NO_API]
@@ -120,7 +120,14 @@ def _day(option: str, text: str) -> date:
         raise ConfigError(f"{option}: expected a day YYYY-MM-DD, got {text!r}") from None
 
 
-def _number(option: str, text: str, of_what: str, *, below: float = math.inf) -> float:
+def number_of(option: str, text: str, of_what: str, *, below: float = math.inf) -> float:
+    """The number >= 0 that an option states.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
     try:
         value = float(text)
     except ValueError:

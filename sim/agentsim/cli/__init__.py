@@ -16,6 +16,7 @@ from agentsim.cli.fit_workload import fit_workload_command
 from agentsim.cli.generate import generate_command
 from agentsim.cli.importing import import_command
 from agentsim.cli.inspect import inspect_command
+from agentsim.cli.plan import plan_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
 from agentsim.cli.tables import list_command
@@ -26,6 +27,7 @@ command = Door(
     commands=[
         replay_command,
         compare_command,
+        plan_command,
         inspect_command,
         import_command,
         export_command,

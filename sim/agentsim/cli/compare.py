@@ -77,9 +77,10 @@ def compare_command(
     from agentsim.cli.screen import Ticker, emit, wants_colour
     from agentsim.report.target import check_file
     from agentsim.study.compare import FIGURES, compare
-    from agentsim.study.compare_document import comparison_json, write_frame
+    from agentsim.study.compare_document import comparison_json
     from agentsim.study.compare_text import comparison_text
     from agentsim.study.figures import read_figure
+    from agentsim.study.tables import write_frame
     from agentsim.workload.formats import read_trace
 
     target = check_file("--out", out, (".csv", ".parquet"), force=force) if out else None

@@ -128,16 +128,61 @@ class Ticker:
         self._shown.update(self._task, completed=done_calls, description=text)
 
     def _start(self, text: str, total_calls: int) -> None:
-        from rich.console import Console
-        from rich.progress import Progress as Shown
-        from rich.progress import TextColumn, TimeRemainingColumn
-
-        self._shown = Shown(
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self._shown = _progress()
         self._task = self._shown.add_task(text, total=total_calls)
         self._shown.start()
+
+
+class Stages:
+    """Progress of work in stages, on stderr, for terminals only, once it takes a moment.
+
+    Examples
+    --------
+    >>> with Stages() as told:
+    ...     told("search", 8, 64, "$2.89/h")
+    """
+
+    def __init__(self) -> None:
+        self._shown: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._due_s = time.monotonic() + _PATIENCE_S
+        self._silent = not sys.stderr.isatty()
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+    def __call__(self, stage: str, done: int, expected: int, best: str) -> None:
+        """Say how far a stage is, and what was found so far."""
+        if self._silent or time.monotonic() < self._due_s:
+            return
+        if self._shown is None:
+            self._shown = _progress()
+            self._shown.start()
+        if stage != self._stage:
+            if self._task is not None:
+                self._shown.remove_task(self._task)
+            self._task, self._stage = self._shown.add_task(stage, total=expected), stage
+        assert self._task is not None
+        found = f", best {best}" if best else ""
+        text = f"{stage}: {done:,} of {expected:,}{found},"
+        self._shown.update(self._task, completed=done, total=expected, description=text)
+
+
+def _progress() -> Progress:
+    """A line of text and the time left, which goes away at the end."""
+    from rich.console import Console
+    from rich.progress import Progress as Shown
+    from rich.progress import TextColumn, TimeRemainingColumn
+
+    return Shown(
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=Console(stderr=True),
+        transient=True,
+    )

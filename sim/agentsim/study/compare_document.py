@@ -1,22 +1,17 @@
-"""A comparison as JSON, CSV and Parquet."""
+"""A comparison as JSON."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from agentsim.domain.config import to_plain
-from agentsim.report.document import package_version, plain_number
+from agentsim.report.document import package_version
 from agentsim.report.figures import Interval
-from agentsim.report.target import whole_file
 from agentsim.study.compare import Comparison
+from agentsim.study.tables import json_text
 from agentsim.uncertainty import LEVEL
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class FigureRow(msgspec.Struct, frozen=True):
@@ -92,21 +87,4 @@ def comparison_document(comparison: Comparison) -> ComparisonDocument:
 
 def comparison_json(comparison: Comparison) -> str:
     """One JSON object, indented, keys sorted, with a newline at its end."""
-    plain = msgspec.to_builtins(comparison_document(comparison))
-    text = json.dumps(plain, sort_keys=True, indent=2, allow_nan=False, default=plain_number)
-    return f"{text}\n"
-
-
-def write_frame(frame: pd.DataFrame, target: Path) -> None:
-    """Write a table as its name says: ``.csv`` or ``.parquet``, whole or not at all.
-
-    Raises
-    ------
-    UserError
-        If it cannot be written.
-    """
-    with whole_file("--out", target) as partial:
-        if target.suffix == ".csv":
-            frame.to_csv(partial, index=False, lineterminator="\n")
-        else:
-            frame.to_parquet(partial, index=False)
+    return json_text(comparison_document(comparison))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from agentsim.report.durations import dollars, duration, energy, percent, significant
+from agentsim.report.durations import significant
 from agentsim.report.layout import WIDTH, on_screen
 from agentsim.study.compare import Cell, Comparison
 from agentsim.study.figures import Figure
+from agentsim.study.words import listed, said, short_name
 from agentsim.uncertainty import LEVEL
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def _best(comparison: Comparison, figure: Figure) -> str:
     known = [cell.value for cell in cells if cell.value is not None]
     top = next(cell.value for cell in cells if cell.is_best)
     assert top is not None
-    text = f"{figure.label}: {_listed(best)} {_are(best)} best with {said(top, figure)}"
+    text = f"{figure.label}: {listed(best)} {_are(best)} best with {said(top, figure)}"
     if equal:
-        text += f"; {_listed(equal)} {_are(equal)} equal within the model's error"
+        text += f"; {listed(equal)} {_are(equal)} equal within the model's error"
     low, high = min(known), max(known)
     if low > 0 and high / low >= 1.005:
         worst = high if figure.better == "lower" else low
@@ -70,39 +70,8 @@ def _best(comparison: Comparison, figure: Figure) -> str:
     return f"{text}."
 
 
-def short_name(name: str) -> str:
-    """Settings without the table they stand in.
-
-    Examples
-    --------
-    >>> short_name("gpu=l4 engine.max_num_seqs=8")
-    'gpu=l4 max_num_seqs=8'
-    """
-    return re.sub(r"(?<!\S)[a-z_.]+\.(?=[a-z_0-9]+=)", "", name)
-
-
 def _are(names: list[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def said(value: float, figure: Figure) -> str:
-    """A figure in words, with its unit."""
-    match figure.unit:
-        case "s":
-            return duration(value)
-        case "$":
-            return dollars(value)
-        case "$/h":
-            return f"{dollars(value)}/h"
-        case "share":
-            return percent(value)
-        case "kWh":
-            return energy(value)
-    return f"{significant(value)} {figure.unit}"
 
 
 def _table(comparison: Comparison) -> Table:

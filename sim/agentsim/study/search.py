@@ -9,6 +9,7 @@ has been tried is not run again, and a run ends when an objective is lost (`watc
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,11 @@ class Search:
         self._expected = 0
 
     def best(self) -> Tried | None:
-        """The cheapest option that keeps the objectives; of equal ones the one with most room."""
+        """The cheapest option that keeps the objectives.
+
+        Of equally cheap ones one with the user's own weights and KV format, then that with most
+        room.
+        """
         met = [one for one in self.tried.values() if one.is_met(self._objectives)]
         return min(met, key=self._merit, default=None)
 
@@ -124,10 +129,10 @@ class Search:
             key=lambda one: (one.nearness(self._objectives), self.space.rent(one.option)),
         )
 
-    def _merit(self, one: Tried) -> tuple[float, float, int, str]:
+    def _merit(self, one: Tried) -> tuple[float, bool, float, str]:
         room = max(one.violations(self._objectives))
-        plain = sum(value not in (None, "auto") for _, value in one.option.engine)
-        return (round(self.space.rent(one.option), 9), round(room, 9), plain, one.option.name())
+        changes = one.option.changes_quality(self.space.base)
+        return (round(self.space.rent(one.option), 9), changes, round(room, 9), one.option.name())
 
     def run(self, options: Sequence[Option]) -> list[Tried]:
         """Try what is new of these, and look up the others."""
@@ -193,6 +198,8 @@ class Search:
         grid = Grid(self.space, promising)
         known = [one for one in self.tried.values() if one.option.platform in promising]
         study.add_trials([self._known(one, grid) for one in known])
+        for option in self._starts():
+            study.enqueue_trial(grid.params(option))
         asks, goal = 0, len(self.tried) + trials
         self._expected = goal
         while len(self.tried) < goal and asks < _PATIENCE * trials:
@@ -207,9 +214,24 @@ class Search:
 
     def _promising(self) -> list[Platform]:
         """Platforms that met the objectives, and those that came nearest."""
-        met = [one.option.platform for one in self.met()]
-        near = [one.option.platform for one in self.nearest() if not one.failure]
-        return list(dict.fromkeys([*met, *near[:_NEAREST]]))
+        return list(dict.fromkeys(one.option.platform for one in (*self.met(), *self._missed())))
+
+    def _missed(self) -> list[Tried]:
+        """The options that missed an objective by least."""
+        missed = [o for o in self.nearest() if not o.failure and not o.is_met(self._objectives)]
+        return missed[:_NEAREST]
+
+    def _starts(self) -> list[Option]:
+        """Where optuna begins: the options that just missed, with one setting changed each."""
+        fine = self.space.fine().items()
+        return [
+            dataclasses.replace(
+                one.option, engine=tuple((n, v if n == name else o) for n, o in one.option.engine)
+            )
+            for one in self._missed()
+            for name, values in fine
+            for v in values[-1:]
+        ]
 
     def _known(self, one: Tried, grid: Grid) -> optuna.trial.FrozenTrial:
         import optuna

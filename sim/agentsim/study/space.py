@@ -92,6 +92,11 @@ class Option:
             cluster=msgspec.structs.replace(base.cluster, **changes["cluster"]),
         )
 
+    def changes_quality(self, base: Config) -> bool:
+        """Whether weights or KV have another format than in `base`: answers may differ."""
+        dtype = dict(self.engine).get("engine.kv_cache_dtype", base.engine.kv_cache_dtype)
+        return self.platform.model != base.model or dtype != base.engine.kv_cache_dtype
+
     def name(self) -> str:
         """As people say it: ``2x l40s qwen2.5-14b-awq tp=2 max_num_seqs=64``."""
         place = self.platform

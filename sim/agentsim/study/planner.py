@@ -1,0 +1,212 @@
+"""The stages of a plan: search, how sure the answer is, and what stands around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agentsim.errors import UserError
+from agentsim.report.durations import dollars
+from agentsim.study.break_even import BreakEven, break_even
+from agentsim.study.capacity import Capacity, capacity_of
+from agentsim.study.figures import Figure, read_figure
+from agentsim.study.moves import CHANGES, Move, move
+from agentsim.study.objectives import Objective, all_met, worst
+from agentsim.study.search import Search
+from agentsim.study.space import Option, Space
+from agentsim.study.trial import Task, Tried, try_option, try_sampled, try_whole
+from agentsim.study.words import said
+from agentsim.study.workers import Workers
+
+#: The cheapest options that are asked under other parameter sets, until one keeps all objectives.
+_SURE = 3
+#: Options that a move of the workload asks at most, on each side of the answer.
+_LADDER = 4
+#: Options that are simulated to their end to find what comes nearest, if nothing is met.
+_NEAREST = 4
+
+#: Stage, options done, options expected, the best so far in words.
+Told = Callable[[str, int, int, str], None]
+
+
+class Infeasible(UserError):
+    """No option keeps all objectives; the message says which comes nearest and what it misses."""
+
+
+class Planner:
+    """One plan in the making.
+
+    Parameters
+    ----------
+    task : Task
+    space : Space
+    run : Workers
+        With `task` as what all share.
+    budget : float or None
+        Most $ an hour.
+
+    Attributes
+    ----------
+    latency : Figure
+        What is weighed against the rent: that of the first objective in seconds.
+    found : Search
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        space: Space,
+        run: Workers,
+        *,
+        budget: float | None = None,
+        told: Told | None = None,
+    ) -> None:
+        timed = [one.figure for one in task.objectives if one.figure.unit == "s"]
+        self.latency: Figure = timed[0] if timed else read_figure("p90 session")
+        self._task = task
+        self._space = space
+        self._run = run
+        self._budget = budget
+        self._told = told
+        self.found = Search(
+            space,
+            task.objectives,
+            self.latency,
+            lambda options: list(run(try_option, options)),
+            budget=budget,
+            told=self._tell_search,
+        )
+
+    def _tell_search(self, done: int, expected: int, best: Tried | None) -> None:
+        told = "" if best is None else f"{dollars(self._space.rent(best.option))}/h"
+        self._tell("search", done, expected, told)
+
+    def _tell(self, stage: str, done: int, expected: int, told: str = "") -> None:
+        if self._told is not None:
+            self._told(stage, done, expected, told)
+
+    def search(self, trials: int) -> None:
+        """Try options until the cheapest is known.
+
+        Raises
+        ------
+        Infeasible
+            If none keeps all objectives.
+        """
+        self.found.coarse()
+        self.found.fine(trials)
+        if self.found.best() is None:
+            raise Infeasible(self._nearest())
+
+    def answer(self, samples: int) -> tuple[Tried, Tried | None]:
+        """The cheapest option, and the cheapest that keeps the objectives whatever the error is.
+
+        Both with figures under other parameter sets, if `samples` asks for them.
+        """
+        met = self.found.met()
+        if not samples:
+            return met[0], None
+        asked: list[Tried] = []
+        for number, one in enumerate(_apart(met)[:_SURE]):
+            self._tell("intervals", number, _SURE)
+            (found,) = self._run(_sampled, [(one.option, samples)])
+            asked.append(found)
+            if all(all_met(self._task.objectives, values) for values in found.sampled):
+                return asked[0], found
+        return asked[0], None
+
+    def front(self) -> tuple[Tried, ...]:
+        """Options that keep the objectives and that no other beats in both rent and latency."""
+        front: list[Tried] = []
+        by_rent = sorted(
+            self.found.met(),
+            key=lambda one: (self._space.rent(one.option), self._latency_of(one)),
+        )
+        for one in by_rent:
+            if not front or self._latency_of(one) < self._latency_of(front[-1]):
+                front.append(one)
+        return tuple(front)
+
+    def _latency_of(self, one: Tried) -> float:
+        value = one.values.get(self.latency.name)
+        return math.inf if value is None else value
+
+    def capacity(self, best: Tried) -> Capacity | None:
+        """How many agents one replica carries; None where sessions start at times of their own."""
+        if self._task.base.agents.arrival != "closed-loop":
+            return None
+        self._tell("capacity", 0, 1)
+        return capacity_of(self._task, best.option, self._run)
+
+    def moves(self, best: Tried) -> tuple[Move, ...]:
+        """How the answer moves if the workload is 20 % off."""
+        is_recorded = self._task.base.agents.arrival == "recorded"
+        changes = [each for each in CHANGES if not (is_recorded and each[0] == "load")]
+        rent = self._space.rent(best.option)
+        cheaper = [
+            one.option
+            for one in self.found.nearest()
+            if not one.failure and self._space.rent(one.option) < rent
+        ][:_LADDER]
+        cheaper.sort(key=self._space.rent)
+        dearer = [o.option for o in _apart(self.found.met()) if o.option != best.option][:_LADDER]
+        options = (*cheaper, best.option, *dearer)
+        tasks = [(name, factor, options, len(cheaper)) for name, factor in changes]
+        found = []
+        for number, one in enumerate(self._run(move, tasks)):
+            self._tell("what if", number + 1, len(tasks))
+            found.append(one)
+        return tuple(found)
+
+    def break_even(self, best: Tried, prices: Mapping[str, Any]) -> tuple[BreakEven, ...]:
+        """From how many calls a day the answer beats the APIs of the terms."""
+        rent = self._space.rent(best.option)
+        (found,) = self._run(break_even, [(best.option, rent, dict(prices))])
+        return tuple(found)
+
+    def _nearest(self) -> str:
+        """What comes nearest to an answer, where there is none."""
+        near = [one.option for one in self.found.nearest() if not one.failure][:_NEAREST]
+        if not near:
+            reasons = [one.failure for one in self.found.tried.values()]
+            reasons += list(self.found.unfit.values())
+            return f"no option can run: {reasons[0] if reasons else 'the space is empty'}"
+        whole = list(self._run(try_whole, near))
+        best = min(whole, key=lambda one: one.nearness(self._task.objectives))
+        rent = dollars(self._space.rent(best.option))
+        missed = [
+            f"{one.text} is {_shown(best, one)}"
+            for one in self._task.objectives
+            if not one.is_met(best.values.get(one.figure.name))
+        ]
+        binding = worst(self._task.objectives, best.values)[1]
+        budget = "" if self._budget is None else f" within ${self._budget:.2f}/h"
+        return (
+            f"no option{budget} keeps all objectives; nearest is {best.option.name()} at {rent}/h, "
+            f"where {' and '.join(missed)}; {binding.text!r} binds: loosen it, or raise "
+            f"{'--max-gpus' if self._budget is None else '--budget'}"
+        )
+
+
+def miss(one: Tried, objectives: Sequence[Objective]) -> str:
+    """What an option misses, in words."""
+    if one.lost is not None:
+        return f"misses {one.lost} (certain after {one.lost_share:.0%} of the calls)"
+    binding = worst(objectives, one.values)[1]
+    return f"misses {binding.text}: {_shown(one, binding)}"
+
+
+def _shown(one: Tried, objective: Objective) -> str:
+    value = one.values.get(objective.figure.name)
+    return "unknown" if value is None else said(value, objective.figure)
+
+
+def _sampled(task: Task, what: tuple[Option, int]) -> Tried:
+    return try_sampled(task, *what)
+
+
+def _apart(found: Sequence[Tried]) -> list[Tried]:
+    """The first of each machine: platform and replicas."""
+    by_machine = {(one.option.platform, one.option.replicas): one for one in reversed(found)}
+    return [one for one in found if by_machine[one.option.platform, one.option.replicas] is one]

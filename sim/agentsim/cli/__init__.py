@@ -15,6 +15,7 @@ from agentsim.cli.fit_workload import fit_workload_command
 from agentsim.cli.generate import generate_command
 from agentsim.cli.importing import import_command
 from agentsim.cli.inspect import inspect_command
+from agentsim.cli.plot import plot_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
 from agentsim.cli.tables import list_command
@@ -24,6 +25,7 @@ command = Door(
     "agentsim",
     commands=[
         replay_command,
+        plot_command,
         inspect_command,
         import_command,
         export_command,

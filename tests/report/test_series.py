@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsim.domain.records import Run
-from agentsim.report.lanes import slices
+from agentsim.report.lanes import lanes, slices
 from agentsim.report.series import binned
 from agentsim.report.summary import summarize
 from report.runs import S, request, run, session, step, two_turns
@@ -60,6 +60,31 @@ def test_means_and_sums_do_not_depend_on_the_points(rows: list[tuple[int, int]],
     assert found.sums["evicted_blocks"].sum() == kv.evicted_blocks
     busy = (found.means["num_seqs"] @ found.lengths_s).sum()
     assert busy == pytest.approx(sum(last * seqs for last, seqs in rows))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 9), st.sampled_from("abc")),
+        max_size=30,
+    )
+)
+def test_tracks_never_overlap_and_no_more_than_needed(
+    rows: list[tuple[int, int, int, str]],
+) -> None:
+    """Any calls of a session, on a coarse grid: as many tracks as calls run at once, at most."""
+    calls = [
+        request("s", f"{i}", (a + w, a + w, a + w, a + w + n), delay_ns=w * S, agent=agent)
+        for i, (a, w, n, agent) in enumerate(rows)
+    ]
+    made = run(calls, [], [session("s", 0, 30)])
+    (part,) = lanes(made)
+    for lane in range(max(part.lanes, default=-1) + 1):
+        mine = part.lanes == lane
+        assert (part.edges[0][mine][1:] >= part.edges[-1][mine][:-1]).all()
+    at_once = [sum(a <= t < a + w + n for a, w, n, _ in rows) for t in range(30)]
+    # what takes no time counts where something else begins
+    moments = sum(w + n == 0 for _, w, n, _ in rows)
+    assert max(part.lanes, default=-1) < max(at_once) + min(1, moments)
 
 
 def test_too_many_slices_become_a_grid_of_the_longest_phases() -> None:

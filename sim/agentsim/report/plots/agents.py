@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
@@ -28,6 +28,8 @@ def agents_inches(run: Run, *, is_wide: bool) -> float:
 
 def draw_agents(figure: FigureBase, run: Run, parts_of: PartsOf | None, *, is_wide: bool) -> None:
     """Rows of agents, time to the right."""
+    from matplotlib.lines import Line2D
+
     found = slices(run, max_tracks=MAX_ROWS)
     axes = figure.subplots()
     unit_s, unit = time_unit(run.makespan_ns / NS_PER_S)
@@ -38,11 +40,12 @@ def draw_agents(figure: FigureBase, run: Run, parts_of: PartsOf | None, *, is_wi
             continue
         starts = found.start_ns[mine] / NS_PER_S / unit_s
         widths = (found.end_ns[mine] - found.start_ns[mine]) / NS_PER_S / unit_s
-        bars = axes.barh(
+        axes.barh(
             found.track[mine], widths, left=starts, height=look.height, color=look.colour,
-            linewidth=0, label=look.label,
+            linewidth=0,
         )  # fmt: skip
-        handles.append(bars)
+        thick: Any = {"linewidth": 8 * look.height, "solid_capstyle": "butt"}
+        handles.append(Line2D([], [], color=look.colour, label=look.label, **thick))
     _name_rows(axes, found)
     axes.set_xlim(0, max(run.makespan_ns, 1) / NS_PER_S / unit_s)
     axes.set_xlabel(f"time, {unit}")

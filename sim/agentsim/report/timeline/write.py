@@ -38,7 +38,7 @@ def write_timeline(run: Run, path: Path, *, max_steps: int = MAX_STEPS) -> None:
         A name with one of `ENDINGS`; a file of that name is replaced.
     max_steps : int
         Of a run of more steps, successive decode steps of the same sequences become one slice, and
-        counters are told at most so many times a replica. The file says so.
+        each counter is told at most so many times, of all replicas. The file says so.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def write_timeline(run: Run, path: Path, *, max_steps: int = MAX_STEPS) -> None:
         If the disk refuses.
     """
     is_condensed = run.steps.num_rows > max_steps
-    gap_ns = -(-run.makespan_ns // max_steps) if is_condensed else 0
+    gap_ns = -(-run.makespan_ns * len(replicas_of(run)) // max_steps) if is_condensed else 0
     threads = _threads(run)
     events = chain(
         _names(run, threads),

@@ -75,7 +75,7 @@ def test_several_replicas_are_told_apart(tmp_path: Path) -> None:
 def test_names_from_a_trace_are_not_formulas(tmp_path: Path) -> None:
     calls = [request("a$b_1$<", "a", (0, 0, 1, 2))]
     svg = svg_of(tmp_path, "prefill", made=run(calls, [step(0, 2)], [session("a$b_1$<", 0, 2)]))
-    assert "turns of session a$b_1$&lt;" in svg
+    assert ">turns of session a$b_1$&lt;</text>" in svg
 
 
 def test_colour_is_never_the_only_sign() -> None:

@@ -51,6 +51,29 @@ def test_two_turns_as_on_paper(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_nothing_is_held_after_the_last_answer(tmp_path: Path) -> None:
+    """Asynchronous scheduling runs a step beyond a stop token."""
+    calls = [request("s", "a", (0, 0, 1, 2)), request("s", "b", (4, 5, 6, 7))]
+    steps = [step(0, 2), step(2, 3, new_tokens=0), step(5, 7, used_blocks=20)]
+    found = events_of(run(calls, steps, [session("s", 0, 7)]), tmp_path)
+    used = found.counters[2, "KV blocks used"]
+    assert [(at_ns // S, n) for at_ns, n in used] == [(0, 10), (2, 0), (5, 20), (7, 0)]
+
+
+def test_only_decode_steps_that_touch_are_condensed(tmp_path: Path) -> None:
+    """Prefills stay, as does what a pause or another number of sequences divides."""
+    prefill = {"prefill_tokens": 5, "num_tokens": 5, "new_tokens": 0}
+    steps = [
+        step(0, 1, **prefill), step(1, 2, **prefill), step(2, 3), step(3, 4), step(5, 6),
+        step(6, 7, num_seqs=2, num_tokens=2, new_tokens=2),
+    ]  # fmt: skip
+    made = run([request("s", "a", (0, 0, 1, 7))], steps, [session("s", 0, 7)])
+    shown = [s for s in events_of(made, tmp_path, max_steps=1).slices if s.thread == "steps"]
+    assert [(s.start_ns // S, s.end_ns // S, s.args.get("steps", 1)) for s in shown] == [
+        (0, 1, 1), (1, 2, 1), (2, 4, 2), (5, 6, 1), (6, 7, 1),
+    ]  # fmt: skip
+
+
 def test_waits_are_slices_before_their_call(tmp_path: Path) -> None:
     calls = [
         request("s", "a", (2, 2, 3, 4), delay_ns=2 * S),

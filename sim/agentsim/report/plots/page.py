@@ -129,7 +129,24 @@ def draw(
             if len(kinds) > 1:
                 part.suptitle(KINDS[kind].about, fontweight="bold", fontsize=8 if is_wide else 7)
             KINDS[kind].draw(part, run, parts_of, is_wide=is_wide)
+        _settle(figure)
         _save(figure, path, option)
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout at so many digits.
+
+    Its solver goes through its variables in the order of their addresses, so that the last digits
+    of what it finds, and the sign of a 0, differ from one time to another.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6) + 0.0)
+    for axes in figure.get_axes():
+        axes.set_position(Bbox(axes.get_position().get_points().round(6) + 0.0))
 
 
 @contextmanager

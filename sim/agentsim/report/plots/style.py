@@ -44,6 +44,7 @@ SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "agentsim",
     "pdf.fonttype": 42,
+    "figure.dpi": 300,
     "savefig.dpi": 300,
     "figure.constrained_layout.w_pad": 0.06,
 }

@@ -17,6 +17,7 @@ from agentsim.cli.generate import generate_command
 from agentsim.cli.importing import import_command
 from agentsim.cli.inspect import inspect_command
 from agentsim.cli.plan import plan_command
+from agentsim.cli.plot import plot_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
 from agentsim.cli.tables import list_command
@@ -28,6 +29,7 @@ command = Door(
         replay_command,
         compare_command,
         plan_command,
+        plot_command,
         inspect_command,
         import_command,
         export_command,

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @click.option("--assumptions", "all_assumptions", is_flag=True, help="List all assumptions.")
 @click.option("--explain", is_flag=True, help="Show prefill work per turn, cached or not.")
-@click.option("--plot", metavar="FILE", help="Draw what --explain shows (.png, .svg).")
+@click.option("--plot", metavar="FILE", help="Draw what --explain shows (.png, .svg, .pdf).")
+@click.option("--timeline", metavar="FILE", help="For ui.perfetto.dev (.json, .json.gz).")
 @click.option(
     "--spec-baseline/--no-spec-baseline",
     default=None,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     help="Parameter sets for 90 % intervals; default 8, none beyond 5,000 calls; 0: none.",
 )
 @click.option("--out", metavar="DIR", help="Write requests, steps and sessions as Parquet.")
-@click.option("--force", is_flag=True, help="Let --out replace an earlier run.")
+@click.option("--force", is_flag=True, help="Let --out, --plot, --timeline replace a result.")
 def replay_command(
     *,
     trace: str,
@@ -55,6 +56,7 @@ def replay_command(
     all_assumptions: bool,
     explain: bool,
     plot: str | None,
+    timeline: str | None,
     spec_baseline: bool | None,
     samples: int | None,
     out: str | None,
@@ -69,13 +71,12 @@ def replay_command(
     agentsim replay traces/itbench-sre.jsonl --agents 8
     agentsim replay traces/itbench-sre.jsonl --set engine.max_num_seqs=1
     """
-    from pathlib import Path
-
     from agentsim.billing import bill_of, read_terms
+    from agentsim.cli.results import check_results
     from agentsim.cli.screen import Ticker, emit
     from agentsim.machine.system import build_system
-    from agentsim.report.prefill import check_figure, plot_prefill, prefill_text
-    from agentsim.report.store import check_target, write_run
+    from agentsim.report.prefill import prefill_text
+    from agentsim.report.store import write_run
     from agentsim.report.summary import summarize
     from agentsim.simulator import fit_trace, simulate
     from agentsim.speculation import compare, is_cheap
@@ -83,14 +84,10 @@ def replay_command(
     from agentsim.workload.formats import read_trace
 
     config, assumptions = configure(**settings)
-    target = Path(out) if out is not None else None
-    figure = check_figure(plot) if plot is not None else None
+    results = check_results(out, plot, timeline, force=force)
+    target = results.folder
     if explain and as_json:
         raise ConfigError("--explain prints a table: leave out --json, or use --plot FILE")
-    if target is not None:
-        check_target(target, force=force)
-    elif force:
-        raise ConfigError("--force: there is no --out it could let replace anything")
     system = build_system(config, assumptions)
     terms = read_terms(system.gpu, **prices)
     sessions = read_trace(trace, format=trace_format)
@@ -126,8 +123,7 @@ def replay_command(
         text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
         if explain:
             text += f"\n{prefill_text(run)}"
-        if figure is not None:
-            plot_prefill(run, figure)
+        results.write(run)
     emit(text)
 
 

@@ -8,7 +8,6 @@ new in each turn, N0 + (T - 1) d. Both curves here are sums over the calls of a 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -68,21 +67,6 @@ def prefill_curves(run: Run) -> PrefillCurves:
     return PrefillCurves(session, turns, np.cumsum(whole), np.cumsum(whole - cached))
 
 
-def check_figure(name: str) -> Path:
-    """The path of a figure that can be written, before anything is simulated.
-
-    Raises
-    ------
-    UserError
-    """
-    path = Path(name)
-    if path.suffix not in (".png", ".svg"):
-        raise UserError(f"--plot {name}: expected a file name that ends in .png or .svg")
-    if not path.parent.is_dir():
-        raise UserError(f"--plot {name}: no such folder: {path.parent}")
-    return path
-
-
 def prefill_text(run: Run) -> str:
     """The curves as a table of 80 columns, and what they say."""
     curves = prefill_curves(run)
@@ -107,46 +91,3 @@ def prefill_text(run: Run) -> str:
         "grows, the sum grows with the square of the turns. With one it grows with what is\n"
         f"new. All sessions: {whole:,} tokens without, {computed:,} here, {ratio:.1f} times less.\n"
     )
-
-
-def plot_prefill(run: Run, path: Path) -> None:
-    """Draw the curves into a PNG or SVG file."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import MaxNLocator
-
-    curves = prefill_curves(run)
-    with mpl.rc_context({"font.size": 11, "svg.hashsalt": "agentsim"}):
-        figure, axes = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
-        # Okabe and Ito's palette, told apart also by colour-blind readers
-        axes.plot(curves.turns, curves.whole / 1e3, color="#D55E00", lw=2)
-        axes.plot(curves.turns, curves.computed / 1e3, color="#0072B2", lw=2, ls="--")
-        labels = [
-            (curves.whole, "every prompt whole", "#D55E00"),
-            (curves.computed, "computed in this run", "#0072B2"),
-        ]
-        if curves.computed[-1] > 0.95 * curves.whole[-1]:
-            labels = [(curves.whole, "every prompt whole, as computed in this run", "#0072B2")]
-        for values, text, colour in labels:
-            axes.annotate(
-                text, (curves.turns[-1], values[-1] / 1e3), xytext=(-6, 6), color=colour,
-                textcoords="offset points", ha="right", va="bottom",
-            )  # fmt: skip
-        axes.set_xlabel(f"turns of session {curves.session}")
-        axes.set_ylabel("prompt tokens prefilled, thousands")
-        axes.set_ylim(0, float(curves.whole[-1]) / 1e3 * 1.12)
-        axes.set_xlim(left=1)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", alpha=0.3)
-        half = path.with_name(f".{path.name}.part{path.suffix}")
-        try:
-            figure.savefig(
-                half, dpi=150, metadata={"Date": None} if half.suffix == ".svg" else None
-            )
-            half.replace(path)
-        except OSError as error:
-            raise UserError(f"--plot {path}: cannot be written: {error.strerror}") from error
-        plt.close(figure)

@@ -150,9 +150,22 @@ def agent_time(run: Run) -> dict[str, IntArray]:
     return {cause: np.concatenate([none, *(part[cause] for part in spent)]) for cause in PHASES}
 
 
-def _session_time(sessions: Columns, calls: Columns, inbound: IntArray) -> dict[str, IntArray]:
-    """`agent_time` of sessions and the calls served of them."""
-    owner = _places(sessions["session"], calls["session"])
+def phase_edges(calls: Columns, inbound: IntArray) -> IntArray:
+    """When each call that reached the server was submitted, arrived at the scheduler, took its
+    first step, had its first token and finished.
+
+    Parameters
+    ----------
+    calls : dict of str to ndarray
+        Columns of requests.
+    inbound : ndarray of int64
+        From `metrics.inbound_ns`.
+
+    Returns
+    -------
+    ndarray of int64, shape (5, num_calls)
+        Nanoseconds.
+    """
     submitted, finished = calls["submitted_ns"], calls["finished_ns"]
     scheduled, first = calls["scheduled_ns"], calls["first_token_ns"]
     # what was dropped before its first step only queued; of a measured call that may be unknown
@@ -160,6 +173,13 @@ def _session_time(sessions: Columns, calls: Columns, inbound: IntArray) -> dict[
     scheduled = np.where(scheduled < 0, unknown, scheduled)
     first = np.where(first < 0, finished, first)
     arrived = np.minimum(submitted + inbound, scheduled)
+    return np.array([submitted, arrived, scheduled, first, finished])
+
+
+def _session_time(sessions: Columns, calls: Columns, inbound: IntArray) -> dict[str, IntArray]:
+    """`agent_time` of sessions and the calls served of them."""
+    owner = _places(sessions["session"], calls["session"])
+    submitted, arrived, scheduled, first, finished = phase_edges(calls, inbound)
 
     everyone = np.arange(len(sessions["session"]))
     session = np.concatenate([owner, owner, owner, owner, owner, everyone, everyone])

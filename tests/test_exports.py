@@ -14,7 +14,8 @@ TRACE = str(Path(__file__).parents[1] / "traces" / "itbench-sre.jsonl")
 
 def test_public_names_are_these_and_all_can_be_imported() -> None:
     """`__all__` is a promise."""
-    assert agentsim.__all__ == ["Config", "__version__", "read_trace", "simulate", "summarize"]
+    names = ["Config", "__version__", "compare", "plan", "read_trace", "simulate", "summarize"]
+    assert agentsim.__all__ == names
     for name in agentsim.__all__:
         assert getattr(agentsim, name) is not None
 
@@ -38,7 +39,7 @@ def test_the_package_is_typed() -> None:
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     """So that the command starts at once."""
-    heavy = ["numpy", "pandas", "pyarrow", "matplotlib", "rich", "simpy"]
+    heavy = ["numpy", "pandas", "pyarrow", "matplotlib", "rich", "simpy", "optuna", "jinja2"]
     code = f"import sys, agentsim.cli; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from agentsim.domain.config import Config
     from agentsim.report.summary import summarize
     from agentsim.simulator import simulate
+    from agentsim.study.compare import compare
+    from agentsim.study.plan import plan
     from agentsim.workload.formats import read_trace
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Config": "agentsim.domain.config",
+    "compare": "agentsim.study.compare",
+    "plan": "agentsim.study.plan",
     "read_trace": "agentsim.workload.formats",
     "simulate": "agentsim.simulator",
     "summarize": "agentsim.report.summary",
 }
 
-__all__ = ["Config", "__version__", "read_trace", "simulate", "summarize"]
+__all__ = ["Config", "__version__", "compare", "plan", "read_trace", "simulate", "summarize"]
 
 
 def __getattr__(name: str) -> Any:

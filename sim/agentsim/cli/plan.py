@@ -78,7 +78,7 @@ def plan_command(
     from agentsim.cli.screen import Stages, emit, wants_colour
     from agentsim.report.target import check_file
     from agentsim.study.plan import TRIALS, plan
-    from agentsim.study.plan_document import options_frame, plan_json
+    from agentsim.study.plan_document import plan_json
     from agentsim.study.plan_text import plan_text
     from agentsim.study.space import MAX_GPUS
     from agentsim.study.tables import write_frame
@@ -107,7 +107,7 @@ def plan_command(
             told=told,
         )
     if target is not None:
-        write_frame(options_frame(found), target)
+        write_frame(found.frame(), target)
     emit(plan_json(found) if as_json else plan_text(found, colour=wants_colour()))
 
 

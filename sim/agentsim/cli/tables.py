@@ -28,6 +28,22 @@ def _gpus() -> Iterator[Row]:
         }
 
 
+def _prices() -> Iterator[Row]:
+    from agentsim.machine.catalog import gpus
+    from agentsim.report.gpu_prices import read_price_table
+
+    for name, rows in read_price_table(None, gpus()).items():
+        for row in rows:
+            yield {
+                "gpu": name,
+                "usd_per_hour": row.usd_per_hour,
+                "terms": row.terms,
+                "kind": row.kind,
+                "date": row.date,
+                "source": row.source,
+            }
+
+
 def _models() -> Iterator[Row]:
     from agentsim.domain.units import GIB
     from agentsim.machine.catalog import models
@@ -160,6 +176,7 @@ def _first_line(documented: object) -> str:
 
 KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "gpus": _gpus,
+    "prices": _prices,
     "models": _models,
     "schedulers": _schedulers,
     "routers": _routers,

@@ -14,8 +14,8 @@ from agentsim.study.space import Option
 from agentsim.study.trial import Task, Tried, try_option, try_whole
 from agentsim.study.workers import Workers
 
-#: Doublings of the number of agents at most.
-_DOUBLINGS = 10
+#: Agents asked at most: so many times the plan's own, and so many at least.
+_TIMES, _LEAST = 8, 128
 #: The number of agents is found to this share of itself.
 _FINE = 0.02
 
@@ -60,8 +60,8 @@ def capacity_of(task: Task, option: Option, run: Workers) -> Capacity:
         With a closed loop of `agents.num_agents`.
     """
     one = dataclasses.replace(option, replicas=1)
-    most = (task.base.agents.num_agents or len(task.trace)) * 2**3
-    numbers = [2**power for power in range(_DOUBLINGS) if 2**power <= most]
+    most = max(_TIMES * (task.base.agents.num_agents or len(task.trace)), _LEAST)
+    numbers = [2**power for power in range(most.bit_length()) if 2**power <= most]
     curve: dict[int, Tried] = {}
     for start in range(0, len(numbers), 2):  # in pairs: beyond what is missed nothing is asked
         batch = numbers[start : start + 2]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentsim.billing import number_of
 from agentsim.domain.trace import StoredSessions, Trace
@@ -28,6 +28,9 @@ from agentsim.study.trial import Task, Tried
 from agentsim.study.variants import Sources
 from agentsim.study.workers import workers
 from agentsim.uncertainty import SAMPLES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Options that optuna chooses after the coarse stage.
 TRIALS = 64
@@ -58,7 +61,6 @@ class Plan:
     space: Space
     objectives: tuple[Objective, ...]
     latency: Figure
-    budget: float | None
     best: Tried
     sure: Tried | None
     front: tuple[Tried, ...]
@@ -76,6 +78,24 @@ class Plan:
                 found[gpu] = self._why_not(gpu)
         return found
 
+    def frame(self) -> pd.DataFrame:
+        """A row for each option simulated, in that order: rent, verdict, settings, figures."""
+        import pandas as pd
+
+        rows = []
+        for one in self.tried:
+            met = one.is_met(self.objectives)
+            row: dict[str, Any] = {
+                "name": one.option.name(),
+                "num_gpus": one.option.num_gpus,
+                "usd_per_hour": self.space.rent(one.option),
+                "met": met,
+                "missed": None if met or one.failure else miss(one, self.objectives),
+                "failure": one.failure,
+            }
+            rows.append(row | one.option.settings() | one.values)
+        return pd.DataFrame(rows)
+
     def _why_not(self, gpu: str) -> str:
         met = [o for o in self.tried if o.option.platform.gpu == gpu and o.is_met(self.objectives)]
         if met:
@@ -85,7 +105,8 @@ class Plan:
         unfit = [why for platform, why in self.unfit.items() if platform.gpu == gpu]
         if not tried:
             prices = [why for why in unfit if why.startswith("price")]
-            return (prices or unfit or ["not tried"])[0]
+            beyond = ", above the budget" if prices and self.space.budget is not None else ""
+            return (prices or unfit or ["not tried"])[0] + beyond
         near = min(tried, key=lambda o: o.nearness(self.objectives))
         return f"{miss(near, self.objectives)} with {near.option.name()}"
 
@@ -118,7 +139,7 @@ def plan(
     budget : str or None
         Most rent, see `objectives.read_budget`.
     space : Space or None
-        In place of `space.default_space` with `weights`, `max_gpus`, `vary` and `spot`.
+        In place of `space.default_space` with `budget`, `weights`, `max_gpus`, `vary`, `spot`.
     prices : mapping or None
         Arguments of `billing.read_terms`.
     trials : int
@@ -143,20 +164,25 @@ def plan(
     sources = sources or Sources()
     if space is None:
         space = priced_space(
-            sources, prices or {}, weights=weights, max_gpus=max_gpus, vary=vary, spot=spot
+            sources,
+            prices or {},
+            weights=weights,
+            max_gpus=max_gpus,
+            budget=most,
+            vary=vary,
+            spot=spot,
         )
     task = Task(
         in_memory(trace), space.base, objectives, _figures(objectives), {**(prices or {}), **NO_API}
     )
     with workers(task, jobs) as run:
-        planner = Planner(task, space, run, budget=most, told=told)
+        planner = Planner(task, space, run, told)
         planner.search(trials)
         best, sure = planner.answer(samples)
         return Plan(
             space=space,
             objectives=objectives,
             latency=planner.latency,
-            budget=most,
             best=best,
             sure=sure,
             front=planner.front(),

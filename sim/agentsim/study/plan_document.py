@@ -1,21 +1,21 @@
-"""A plan as JSON, and its options as a table."""
+"""A plan as JSON."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
+from agentsim.domain.config import to_plain
 from agentsim.report.document import package_version
 from agentsim.report.figures import Interval
+from agentsim.study.objectives import all_met
 from agentsim.study.plan import Plan
 from agentsim.study.planner import miss
+from agentsim.study.space import Option
 from agentsim.study.tables import json_text
 from agentsim.study.trial import Tried
 from agentsim.uncertainty import LEVEL, interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class ObjectiveRow(msgspec.Struct, frozen=True):
@@ -122,9 +122,6 @@ class PlanDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def plan_document(plan: Plan) -> PlanDocument:
     """The plan as plain data."""
-    from agentsim.domain.config import to_plain
-    from agentsim.study.objectives import all_met
-
     sampled = plan.best.sampled
     return PlanDocument(
         schema_version=1,
@@ -141,7 +138,7 @@ def plan_document(plan: Plan) -> PlanDocument:
             )
             for one in plan.objectives
         ],
-        budget_usd_per_hour=plan.budget,
+        budget_usd_per_hour=plan.space.budget,
         level=LEVEL,
         samples=len(sampled),
         kept_in_samples=sum(all_met(plan.objectives, values) for values in sampled),
@@ -184,19 +181,6 @@ def plan_json(plan: Plan) -> str:
     return json_text(plan_document(plan))
 
 
-def options_frame(plan: Plan) -> pd.DataFrame:
-    """A row for each option simulated, in that order: settings, rent, figures, what it misses."""
-    import pandas as pd
-
-    rows = []
-    for one in plan.tried:
-        row = _row(plan, one)
-        names = ("name", "num_gpus", "usd_per_hour", "met", "missed", "failure")
-        plain = {name: getattr(row, name) for name in names}
-        rows.append(plain | row.settings | row.figures)
-    return pd.DataFrame(rows)
-
-
 def _row(plan: Plan, one: Tried) -> OptionRow:
     met = one.is_met(plan.objectives)
     return OptionRow(
@@ -211,7 +195,7 @@ def _row(plan: Plan, one: Tried) -> OptionRow:
     )
 
 
-def _named(plan: Plan, option: Any) -> OptionName:
+def _named(plan: Plan, option: Option) -> OptionName:
     return OptionName(option.name(), option.settings(), plan.space.rent(option))
 
 

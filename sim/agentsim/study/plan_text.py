@@ -10,6 +10,7 @@ from agentsim.report.durations import count, dollars, percent, significant
 from agentsim.report.layout import WIDTH, on_screen
 from agentsim.study.break_even import BreakEven
 from agentsim.study.capacity import Capacity
+from agentsim.study.figures import Figure, Values
 from agentsim.study.moves import Move
 from agentsim.study.objectives import all_met
 from agentsim.study.plan import Plan
@@ -86,18 +87,15 @@ def _front(plan: Plan) -> Table:
     for one in plan.front[:_ROWS]:
         table.add_row(
             dollars(plan.space.rent(one.option)),
-            _said(one.values, plan.latency.name, plan.latency),
+            _said(one.values, plan.latency),
             dollars(one.values.get("session_usd") or 0.0),
             one.option.name(),
         )
     return table
 
 
-def _said(values: dict[str, float | None], name: str, figure: object) -> str:
-    from agentsim.study.figures import Figure
-
-    value = values.get(name)
-    assert isinstance(figure, Figure)
+def _said(values: Values, figure: Figure) -> str:
+    value = values.get(figure.name)
     return "-" if value is None else said(value, figure)
 
 
@@ -119,7 +117,7 @@ def _curve(plan: Plan, capacity: Capacity) -> Table:
         reuse = point.values.get("prefix_reuse")
         table.add_row(
             f"{point.agents:,}",
-            *(_said(point.values, figure.name, figure) for figure in figures),
+            *(_said(point.values, figure) for figure in figures),
             "-" if rate is None else significant(rate),
             "-" if reuse is None else percent(reuse),
             "yes" if point.is_met else "no",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -43,8 +44,6 @@ class Planner:
     space : Space
     run : Workers
         With `task` as what all share.
-    budget : float or None
-        Most $ an hour.
 
     Attributes
     ----------
@@ -58,8 +57,6 @@ class Planner:
         task: Task,
         space: Space,
         run: Workers,
-        *,
-        budget: float | None = None,
         told: Told | None = None,
     ) -> None:
         timed = [one.figure for one in task.objectives if one.figure.unit == "s"]
@@ -67,15 +64,13 @@ class Planner:
         self._task = task
         self._space = space
         self._run = run
-        self._budget = budget
         self._told = told
         self.found = Search(
             space,
             task.objectives,
             self.latency,
             lambda options: list(run(try_option, options)),
-            budget=budget,
-            told=self._tell_search,
+            self._tell_search,
         )
 
     def _tell_search(self, done: int, expected: int, best: Tried | None) -> None:
@@ -141,8 +136,7 @@ class Planner:
 
     def moves(self, best: Tried) -> tuple[Move, ...]:
         """How the answer moves if the workload is 20 % off."""
-        is_recorded = self._task.base.agents.arrival == "recorded"
-        changes = [each for each in CHANGES if not (is_recorded and each[0] == "load")]
+        changes = [(name, by) for name, by in CHANGES if self._can_change(name, by)]
         rent = self._space.rent(best.option)
         cheaper = [
             one.option
@@ -158,6 +152,14 @@ class Planner:
             self._tell("what if", number + 1, len(tasks))
             found.append(one)
         return tuple(found)
+
+    def _can_change(self, name: str, factor: float) -> bool:
+        """Recorded sessions come when they come; and of two agents there is no fifth."""
+        agents = self._task.base.agents
+        if name != "load" or agents.arrival.startswith("poisson"):
+            return True
+        number = agents.num_agents or len(self._task.trace)
+        return agents.arrival == "closed-loop" and round(number * factor) != number
 
     def break_even(self, best: Tried, prices: Mapping[str, Any]) -> tuple[BreakEven, ...]:
         """From how many calls a day the answer beats the APIs of the terms."""
@@ -181,12 +183,29 @@ class Planner:
             if not one.is_met(best.values.get(one.figure.name))
         ]
         binding = worst(self._task.objectives, best.values)[1]
-        budget = "" if self._budget is None else f" within ${self._budget:.2f}/h"
+        within = "" if self._space.budget is None else f" within ${self._space.budget:.2f}/h"
         return (
-            f"no option{budget} keeps all objectives; nearest is {best.option.name()} at {rent}/h, "
-            f"where {' and '.join(missed)}; {binding.text!r} binds: loosen it, or raise "
-            f"{'--max-gpus' if self._budget is None else '--budget'}"
+            f"no option{within} keeps all objectives; nearest is {best.option.name()} at {rent}/h, "
+            f"where {' and '.join(missed)}; {binding.text!r} binds: loosen it"
+            f"{self._beyond_budget()}"
         )
+
+    def _beyond_budget(self) -> str:
+        """What would do if there were no budget."""
+        if self._space.budget is None:
+            return ", or raise --max-gpus"
+        space = dataclasses.replace(self._space, budget=None)
+        search = Search(
+            space,
+            self._task.objectives,
+            self.latency,
+            lambda options: list(self._run(try_option, options)),
+        )
+        search.coarse()
+        best = search.best()
+        if best is None:
+            return "; no --budget helps"
+        return f", or --budget {dollars(space.rent(best.option))}/h for {best.option.name()}"
 
 
 def miss(one: Tried, objectives: Sequence[Objective]) -> str:

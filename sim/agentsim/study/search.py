@@ -10,6 +10,7 @@ has been tried is not run again, and a run ends when an objective is lost (`watc
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -75,8 +76,6 @@ class Search:
         What is minimised beside the rent.
     try_all : callable
         Tries options; results in their order.
-    budget : float or None
-        Most $ an hour.
     told : callable or None
         See `Told`.
 
@@ -94,8 +93,6 @@ class Search:
         objectives: tuple[Objective, ...],
         latency: Figure,
         try_all: Try,
-        *,
-        budget: float | None = None,
         told: Told | None = None,
     ) -> None:
         self.space = space
@@ -104,9 +101,9 @@ class Search:
         self._objectives = objectives
         self._latency = latency
         self._try_all = try_all
-        self._budget = budget
         self._told = told
         self._expected = 0
+        self._dearer: dict[str, Platform] = {}
 
     def best(self) -> Tried | None:
         """The cheapest option that keeps the objectives.
@@ -144,7 +141,10 @@ class Search:
         return [self.tried[option] for option in options]
 
     def coarse(self) -> None:
-        """The fewest replicas of each platform, cheapest platforms first."""
+        """The fewest replicas of each platform, cheapest platforms first.
+
+        At the end one replica of each GPU that is dearer than the best: it may answer sooner.
+        """
         fitting = [platform for platform in self.space.platforms() if self._fits(platform)]
         self._expected = 2 * len(fitting)
         for start in range(0, len(fitting), BATCH):
@@ -160,6 +160,10 @@ class Search:
                     if one.learn(count, is_met=tried.is_met(self._objectives))
                 ]
 
+        known = {option.platform.gpu for option in self.tried}
+        others = [one for gpu, one in self._dearer.items() if gpu not in known]
+        self.run([self.space.option(one) for one in others])
+
     def _fits(self, platform: Platform) -> bool:
         try:
             build_system(self.space.option(platform).config(self.space.base))
@@ -170,18 +174,15 @@ class Search:
 
     def _bisection(self, platform: Platform) -> _Bisection | None:
         """What to ask of a platform, given what was found; None: nothing could be gained."""
+        affordable = self.space.counts(platform)
         best = self.best()
-        limit = self.space.rent(best.option) if best else None
-        counts = []
-        for number in self.space.counts(platform.tensor_parallel_size):
-            rent = self.space.rent(self.space.option(platform, number))
-            if (self._budget is None or rent <= self._budget) and (limit is None or rent < limit):
-                counts.append(number)
+        limit = math.inf if best is None else self.space.rent(best.option)
+        rents = {n: self.space.rent(self.space.option(platform, n)) for n in (1, *affordable)}
+        counts = [number for number in affordable if rents[number] < limit]
         if not counts:
-            rent = self.space.rent(self.space.option(platform))
-            is_price = self._budget is not None and rent > self._budget
-            than = f"the budget is ${self._budget:.2f}/h" if is_price else "another is cheaper"
-            self.unfit[platform] = f"price: at least ${rent:.2f}/h, and {than}"
+            self.unfit[platform] = f"price: at least ${rents[1]:.2f}/h"
+            if affordable:
+                self._dearer.setdefault(platform.gpu, platform)
             return None
         return _Bisection(platform, counts, 0, len(counts))
 
@@ -255,10 +256,7 @@ class Search:
         return TrialState.COMPLETE, [self.space.rent(one.option), latency]
 
     def _constraints(self, one: Tried) -> dict[str, float]:
-        found = {str(n): miss for n, miss in enumerate(one.violations(self._objectives))}
-        if self._budget is not None:
-            found["budget"] = self.space.rent(one.option) / self._budget - 1
-        return found
+        return {str(n): miss for n, miss in enumerate(one.violations(self._objectives))}
 
 
 class Grid:
@@ -285,8 +283,7 @@ class Grid:
     def option(self, params: Mapping[str, Any]) -> Option:
         """The option of these parameters; more replicas than may be rented are as many as may."""
         platform = self._platforms[params["platform"]]
-        counts = self._space.counts(platform.tensor_parallel_size)
-        replicas = min(self._counts[params["replicas"]], counts[-1])
+        replicas = min(self._counts[params["replicas"]], self._space.counts(platform)[-1])
         first = self._space.choices["cluster.routing"][0]
         return Option(
             platform,

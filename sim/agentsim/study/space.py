@@ -121,6 +121,8 @@ class Space:
         $ for an hour of one GPU.
     choices : dict
         Dotted name of a setting -> its values; those of `COARSE` are always there.
+    budget : float or None
+        Most $ an hour of an option.
     passed_over : dict of str to str
         GPU -> why it is not in the space.
     """
@@ -129,6 +131,7 @@ class Space:
     rents: dict[str, float]
     choices: dict[str, tuple[Any, ...]]
     max_gpus: int
+    budget: float | None = None
     passed_over: dict[str, str] = field(default_factory=dict)
 
     def platforms(self) -> list[Platform]:
@@ -138,14 +141,19 @@ class Space:
             for gpu in self.rents
             for model in self.choices["model"]
             for parallel in self.choices["engine.tensor_parallel_size"]
-            if self.counts(parallel)
+            if parallel <= self.max_gpus
         ]
         return sorted(found, key=lambda p: (self.rents[p.gpu] * p.tensor_parallel_size, p))
 
-    def counts(self, parallel: int) -> list[int]:
-        """How many replicas of so many GPUs each may be rented."""
-        most = self.max_gpus // parallel
-        return [number for number in self.choices["cluster.replicas"] if number <= most]
+    def counts(self, platform: Platform) -> list[int]:
+        """How many replicas of a platform may be rented."""
+        gpus, usd = platform.tensor_parallel_size, self.rents[platform.gpu]
+        return [
+            number
+            for number in self.choices["cluster.replicas"]
+            if number * gpus <= self.max_gpus
+            and (self.budget is None or number * gpus * usd <= self.budget)
+        ]
 
     def fine(self) -> dict[str, tuple[Any, ...]]:
         """The choices that leave the machine as it is."""
@@ -168,7 +176,7 @@ class Space:
         return sum(
             fine * (1 if number == 1 else routing)
             for platform in self.platforms()
-            for number in self.counts(platform.tensor_parallel_size)
+            for number in self.counts(platform)
         )
 
 
@@ -178,6 +186,7 @@ def default_space(
     *,
     weights: str = "all",
     max_gpus: int = MAX_GPUS,
+    budget: float | None = None,
     vary: Sequence[str] = (),
     gpu_price: float | None = None,
     spot: bool = False,
@@ -200,7 +209,8 @@ def default_space(
     Raises
     ------
     ConfigError, UnknownName
-        For a setting that cannot be chosen, or a GPU without a price that was asked for.
+        For a setting that cannot be chosen, a GPU without a price that was asked for, or a budget
+        that rents nothing.
     """
     config, _ = sources.read()
     known = gpus()
@@ -221,7 +231,14 @@ def default_space(
             raise ConfigError(f"no price for {gpu}: give --gpu-price or a --price-table")
         else:
             without[gpu] = "no price: a --price-table can state one"
-    return Space(config, rents, choices, max_gpus, without)
+    space = Space(config, rents, choices, max_gpus, budget, without)
+    if budget is not None and not any(space.counts(one) for one in space.platforms()):
+        least = min(space.platforms(), key=lambda one: space.rent(space.option(one)))
+        raise ConfigError(
+            f"--budget ${budget:g}/h: the cheapest to rent is {space.option(least).name()} at "
+            f"${space.rent(space.option(least)):.2f}/h"
+        )
+    return space
 
 
 def given_names(sources: Sources) -> set[str]:

@@ -172,3 +172,10 @@ def test_what_is_no_table_and_what_cannot_be_written_is_named(tmp_path: Path) ->
         Table.read(place)
     with pytest.raises(UserError, match=r"none/table\.parquet: cannot be written"):
         TableWriter(TYPES, tmp_path / "none" / "table.parquet")
+
+
+def test_a_table_is_a_frame_of_its_columns_in_their_order() -> None:
+    table = Table.of({"name": np.array(["a", "b"], object), "time": np.array([1, 2])})
+    frame = table.frame()
+    assert list(frame) == ["name", "time"]
+    assert frame["time"].tolist() == [1, 2]

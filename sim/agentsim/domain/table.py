@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from agentsim.domain.packing import Array, BoolArray, Packed, Strings, pack, unpack
 from agentsim.domain.parquet import ParquetChunks, ParquetSink, TemporaryFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Packed columns of a table up to here stay in memory; with more it goes to a file.
 HELD_BYTES = 64 * 2**20
@@ -85,6 +88,12 @@ class Table(Mapping[str, Array]):
         """
         source = ParquetChunks(path)
         return cls(source.dtypes, source)
+
+    def frame(self) -> pd.DataFrame:
+        """All rows as a frame of pandas, in memory."""
+        import pandas as pd
+
+        return pd.DataFrame({name: self[name] for name in self.dtypes})
 
     def chunks(
         self, *names: str, where: Mapping[str, Collection[str]] | None = None

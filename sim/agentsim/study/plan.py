@@ -101,14 +101,25 @@ class Plan:
         if met:
             rent, one = min(((self.space.rent(o.option), o) for o in met), key=lambda pair: pair[0])
             return f"dearer: {dollars(rent)}/h for {one.option.name()}"
+        limit = self.space.rent(self.best.option)
         tried = [o for o in self.tried if o.option.platform.gpu == gpu and not o.failure]
+        cheaper = [one for one in tried if self.space.rent(one.option) <= limit]
+        if cheaper:
+            near = min(cheaper, key=lambda one: one.nearness(self.objectives))
+            missed = f"{miss(near, self.objectives)} with {near.option.name()}"
+            return f"{missed}; more would be dearer" if self._could_grow(near) else missed
+        if tried:
+            near = min(tried, key=lambda one: one.nearness(self.objectives))
+            return f"{miss(near, self.objectives)} even with {near.option.name()}"
         unfit = [why for platform, why in self.unfit.items() if platform.gpu == gpu]
-        if not tried:
-            prices = [why for why in unfit if why.startswith("price")]
-            beyond = ", above the budget" if prices and self.space.budget is not None else ""
-            return (prices or unfit or ["not tried"])[0] + beyond
-        near = min(tried, key=lambda o: o.nearness(self.objectives))
-        return f"{miss(near, self.objectives)} with {near.option.name()}"
+        prices = [why for why in unfit if why.startswith("price")]
+        beyond = ", above the budget" if prices and self.space.budget is not None else ""
+        return (prices or unfit or ["not tried"])[0] + beyond
+
+    def _could_grow(self, one: Tried) -> bool:
+        """Whether more of these GPUs may be rented."""
+        counts = self.space.counts(one.option.platform)
+        return counts[-1] > one.option.replicas
 
 
 def plan(

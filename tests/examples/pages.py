@@ -33,7 +33,18 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 #: What a shell block may begin a line with.
-_PROGRAMS = ("agentsim", "python", "python3", "pip", "curl", "vllm", "mkdocs", "eval", ".ci/run")
+_PROGRAMS = (
+    "agentsim",
+    ".venv/bin/agentsim",
+    "python",
+    "python3",
+    "pip",
+    "curl",
+    "vllm",
+    "mkdocs",
+    "eval",
+    ".ci/run",
+)
 _SHELLS = ("", "sh", "bash", "console")
 _OUTPUTS = ("", "text", "json", "toml", "bash")
 #: What `.ci/run` does before and by these tests; test_readme.py compares.
@@ -152,8 +163,10 @@ def run_once(line: str) -> str:
     """The same, remembered for commands that read nothing but shipped traces and write nothing."""
     words = tuple(shlex.split(line, comments=True))
     reads = [word for word in words if "." in word and Path(word).exists()]
-    is_lasting = words[0] == "agentsim" and not _WRITES & set(words) and not any(
-        not word.startswith("traces/") for word in reads
+    is_lasting = (
+        words[0] == "agentsim"
+        and not _WRITES & set(words)
+        and not any(not word.startswith("traces/") for word in reads)
     )
     if not is_lasting:
         return run(line)

@@ -82,7 +82,9 @@ def test_commands_in_the_text_run(
 def install_policy(page: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the page's example of a plugin one that is installed."""
     offered = re.search(
-        r'^\[project.entry-points."(agentsim.schedulers)"\]\n(.*"mypackage:.*")$', page, re.MULTILINE
+        r'^\[project.entry-points."(agentsim.schedulers)"\]\n(.*"mypackage:.*")$',
+        page,
+        re.MULTILINE,
     )
     if offered is None:
         return

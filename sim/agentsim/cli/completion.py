@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -54,7 +55,7 @@ def offer_names(group: click.Group) -> None:
                 param.type = _completed(command, param)
 
 
-def _completed(command: click.Command, param: click.Parameter) -> click.ParamType:
+def _completed(command: click.Command, param: click.Parameter) -> click.ParamType[Any]:
     metavar = param.metavar or ""
     is_place = metavar.startswith(_PLACES) or metavar.endswith(("FILE", "_DIR"))
     for name in (*param.opts, metavar):

@@ -5,7 +5,7 @@ block of plain text that follows, with at most a paragraph between, is their out
 in it stands for lines that are left out. Blocks of a page run in order in one folder, which has the
 files of `material`. ``<!-- not run: REASON -->`` before a block says why it is not.
 
-``python tests/examples/pages.py`` writes the true output into the pages.
+``PYTHONPATH=sim:tests python tests/examples/pages.py`` writes the true output into the pages.
 """
 
 from __future__ import annotations
@@ -187,15 +187,22 @@ def printed_by(block: Block) -> str:
     return "".join(run_once(line) for line in block.commands)
 
 
-def rewritten(page: str) -> str:
-    """The page with the true output; what has lines left out is only checked."""
+def rewritten(page: str) -> tuple[str, list[int]]:
+    """The page with the true output, and the lines of blocks to be mended by hand.
+
+    Those are the ones in which lines are left out, so that nobody but a person knows which.
+    """
+    by_hand = []
     done = [(block, printed_by(block)) for block in blocks_of(page) if block.reason is None]
     for block, printed in reversed(done):
-        if block.output is not None and not agrees(printed, block.output):
-            assert "\n...\n" not in f"\n{block.output}", f"line {block.line}: {printed}"
-            start, end = block.span
-            page = page[:start] + printed + page[end:]
-    return page
+        if block.output is None or agrees(printed, block.output):
+            continue
+        if "\n...\n" in f"\n{block.output}":
+            by_hand.append(block.line)
+            continue
+        start, end = block.span
+        page = page[:start] + printed + page[end:]
+    return page, sorted(by_hand)
 
 
 def _rewrite_all() -> None:
@@ -206,9 +213,11 @@ def _rewrite_all() -> None:
             write_material(Path(folder))
             os.environ["HOME"] = str(Path(folder) / "home")
             page = path.read_text("utf-8")
-            new = rewritten(page)
+            new, by_hand = rewritten(page)
         if new != page:
             path.write_text(new, encoding="utf-8")
+        for line in by_hand:
+            print(f"{path.relative_to(ROOT)}:{line}: other output now; mend what is left out")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from agentsim.cli.calibrate import calibrate_command
 from agentsim.cli.case_study import case_study_command
 from agentsim.cli.check import check_command
 from agentsim.cli.compare import compare_command
+from agentsim.cli.completion import completion_command, offer_names
 from agentsim.cli.door import Door
 from agentsim.cli.export import export_command
 from agentsim.cli.fit_workload import fit_workload_command
@@ -41,6 +42,7 @@ command = Door(
         calibrate_command,
         check_command,
         list_command,
+        completion_command,
     ],
     help="""Simulate LLM agents being served by vLLM: how long a run takes, and why.
 
@@ -49,6 +51,7 @@ command = Door(
     agentsim replay traces/itbench-sre.jsonl --agents 8 --gpu h100
     """,
 )
+offer_names(command)
 
 
 def main() -> None:

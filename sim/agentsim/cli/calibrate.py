@@ -49,7 +49,7 @@ def calibrate_command(
     --save-result --save-detailed'. Runs name their own GPU, model and settings.
 
     \b
-    agentsim calibrate run1.steps.jsonl.gz --gpu cpu --model tiny-qwen2-82m -o p.toml
+    agentsim calibrate server.log --gpu l4 --model qwen2.5-14b-awq -o mine.toml
     agentsim calibrate measured/mine -o mine.toml
     agentsim replay trace.jsonl --profile mine.toml
     """

@@ -52,7 +52,7 @@ class Door(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Without any argument, help, but not on stdout: nothing was done."""
-        if not args:
+        if not args and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(USAGE)
         return super().parse_args(ctx, args)
@@ -61,7 +61,8 @@ class Door(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which one may be meant."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        is_typed = args and not args[0].startswith("-") and not ctx.resilient_parsing
+        if is_typed and self.get_command(ctx, args[0]) is None:
             raise UnknownName("command", args[0], self.commands)
         return super().resolve_command(ctx, args)
 

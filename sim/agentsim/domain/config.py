@@ -37,25 +37,63 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         every prompt computed whole; ``static``: static batching with contiguous KV;
         ``continuous``: paged continuous batching with whole prefills and no prefix cache;
         ``hybrid``: that with chunked prefill.
+    block_size : int or None
+        Tokens of a KV block.
     num_gpu_blocks : int or None
         Overrides the KV capacity worked out from memory (`num_gpu_blocks_override`).
+    gpu_memory_utilization : float or None
+        Share of the GPU's memory that the server may use.
+    kv_cache_memory_bytes : int or None
+        Bytes of the KV cache of a GPU, instead of what `gpu_memory_utilization` leaves.
+    max_num_seqs : int or None
+        Sequences in a step, at most.
+    max_num_active_seqs : int or None
+        Running sequences from which on nobody is admitted; None: `max_num_seqs`.
+    max_num_batched_tokens : int or None
+        Token budget of a step.
     max_model_len : int or None
         Longest prompt plus output in tokens; None: the model's; -1: the longest that fits.
+    enable_prefix_caching : bool
+        Blocks whose content is cached are not computed again.
+    enable_chunked_prefill : bool
+        A prompt that does not fit into a step's budget is computed in chunks.
+    long_prefill_token_threshold : int
+        Most tokens of one prefill in a step; 0: no such cap.
+    long_prefill_token_threshold_adaptive : bool
+        That cap rises to the budget over the number of requests.
     policy : str
-        Order of the waiting queue (`--scheduling-policy`).
-    estimate_cudagraph_memory : bool
-        The KV cache leaves room for CUDA graphs (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS: on
-        since 0.21, off before).
-    kv_offloading_size : float or None
-        GiB of CPU memory that KV blocks are offloaded to, of all GPUs of a replica together
-        (`--kv-offloading-size`, backend ``native``); None or 0: none.
-    speculative_method, num_speculative_tokens : str, int
-        `--speculative-config`; ``lookahead`` is none of vLLM's. More in `SpeculationConfig`.
+        Order of the waiting queue (`--scheduling-policy`), see ``agentsim list schedulers``.
+    watermark : float
+        Share of the KV blocks that stay free when a request is admitted beside running ones.
+    scheduler_reserve_full_isl : bool
+        A request is admitted only if the free blocks hold its whole prompt.
     lone_prefill_exempt : bool
         The long-prefill cap does not bind a request that is alone (0.32; not in early 2025).
     free_queue : str
         ``two-ended``: freed blocks without content are reused first (0.32); ``one-ended``: all go
         to the tail (early 2025).
+    async_scheduling : bool or None
+        The next step is scheduled while one runs.
+    tensor_parallel_size : int
+        GPUs that share each layer.
+    dtype, quantization : str, str or None
+        Type of weights and activations; format of packed weights. The model's own by default.
+    kv_cache_dtype : str
+        Type of keys and values.
+    kv_offloading_size : float or None
+        GiB of CPU memory that KV blocks are offloaded to, of all GPUs of a replica together
+        (`--kv-offloading-size`, backend ``native``); None or 0: none.
+    enforce_eager : bool
+        No CUDA graphs.
+    cudagraph_capture_sizes, max_cudagraph_capture_size : tuple of int or None, int or None
+        Numbers of tokens for which CUDA graphs are captured; the largest of them.
+    estimate_cudagraph_memory : bool
+        The KV cache leaves room for CUDA graphs (VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS: on
+        since 0.21, off before).
+    performance_mode : str
+        ``throughput`` doubles the default batch limits, ``interactivity`` captures more graphs.
+    speculative_method, num_speculative_tokens : str, int
+        `--speculative-config`; ``lookahead`` is none of vLLM's. More in `SpeculationConfig`.
     """
 
     kind: Literal["vllm", "hf", "static", "continuous", "hybrid"] = "vllm"
@@ -199,9 +237,15 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
+    gpu : str
+        A GPU of ``agentsim list gpus``.
+    model : str
+        A model of ``agentsim list models``, or a Hugging Face config.json.
     profile : str or None
         What is known of the GPU beside its datasheet: a name of ``agentsim list profiles``, a file
         of ``agentsim calibrate``, or ``datasheet``; None: the profile of that GPU, if there is one.
+    seed : int
+        Another seed, other draws: arrivals, tool times, accepted drafts, routing.
     """
 
     gpu: str = "l4"

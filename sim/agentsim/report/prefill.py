@@ -8,6 +8,7 @@ new in each turn, N0 + (T - 1) d. Both curves here are sums over the calls of a 
 from __future__ import annotations
 
 from collections import Counter
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -84,10 +85,10 @@ def prefill_text(run: Run) -> str:
         whole += int(calls["prompt_tokens"].sum())
         computed += int((calls["prompt_tokens"] - calls["cached_tokens"]).sum())
     ratio = whole / max(1, computed)
-    return (
-        f"Prompt tokens to prefill up to a turn, session {curves.session}\n"
-        f"{on_screen(table)}"
-        "Without a prefix cache every turn computes its whole history: while a prompt only\n"
-        "grows, the sum grows with the square of the turns. With one it grows with what is\n"
-        f"new. All sessions: {whole:,} tokens without, {computed:,} here, {ratio:.1f} times less.\n"
+    why = (
+        "Without a prefix cache every turn computes its whole history: while a prompt only grows, "
+        "the sum grows with the square of the turns. With one it grows with what is new. "
+        f"All sessions: {whole:,} tokens without, {computed:,} here, {ratio:.1f} times less."
     )
+    head = f"Prompt tokens to prefill up to a turn, session {curves.session}"
+    return f"{head}\n{on_screen(table)}{fill(why, 80)}\n"

@@ -91,7 +91,8 @@ def run_alone(run: Run, trace: Trace, config: Config, service: Service) -> Run:
 
     def end_ns(name: str, session: Session, start_ns: int) -> int:
         """Let a session run from its start, and say when it ends."""
-        mine, ends = rows.get(name, {}), {}
+        mine = rows.get(name, {})
+        ends: dict[str, int] = {}
         for call in session.calls:
             if call.id not in mine:
                 continue

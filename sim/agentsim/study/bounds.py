@@ -94,23 +94,36 @@ def bounds(
 
 def ideal_runs(trace: Trace, plan: Plan, run: Run) -> list[Ideal]:
     """The runs behind `bounds`."""
+    return [ideal_run(name, trace, plan, run) for name in MEANINGS]
+
+
+def ideal_run(name: str, trace: Trace, plan: Plan, run: Run) -> Ideal:
+    """One of them, by its name in `MEANINGS`.
+
+    Parameters
+    ----------
+    run : Run
+        Of `trace` under `plan`.
+    """
+    kind: Literal["proven", "idealised"] = "proven" if name in _PROVEN else "idealised"
+    return Ideal(name, _ideal(name, trace, plan, run), kind, MEANINGS[name])
+
+
+def _ideal(name: str, trace: Trace, plan: Plan, run: Run) -> Run:
     system, config = build(plan), plan.config
+    if name in _FREE:
+        return simulate(trace, config, system=_FREE[name](system))
     fitted = fit_trace(trace, config, system)
+    if name == "tools only":
+        return run_alone(run, fitted, config, no_service(run))
+    if name == "no queue":
+        return run_alone(run, fitted, config, alone(system, run.requests))
     endless = changed_plan(plan, _PERFECT_CACHE)
-    cached_system = build(endless)
-    cached = simulate(trace, endless.config, system=cached_system)
-    found = [Ideal("perfect cache", cached, "idealised", _MEANINGS["perfect cache"])]
-    for name, change in _FREE.items():
-        free = simulate(trace, config, system=change(system))
-        found.append(Ideal(name, free, "idealised", _MEANINGS[name]))
-    no_queue = run_alone(run, fitted, config, alone(system, run.requests))
-    found.append(Ideal("no queue", no_queue, "proven", _MEANINGS["no queue"]))
-    service = alone(cached_system, cached.requests)
-    both = run_alone(cached, fitted, config, service)
-    name = "no queue, perfect cache"
-    found.append(Ideal(name, both, "idealised", _MEANINGS[name]))
-    tools = run_alone(run, fitted, config, no_service(run))
-    return [*found, Ideal("tools only", tools, "proven", _MEANINGS["tools only"])]
+    system = build(endless)
+    cached = simulate(trace, endless.config, system=system)
+    if name == "perfect cache":
+        return cached
+    return run_alone(cached, fitted, config, alone(system, cached.requests))
 
 
 def _with(system: System, change: Callable[[Coefficients], Coefficients]) -> System:
@@ -177,12 +190,14 @@ _PERFECT_CACHE = {
     "engine.num_gpu_blocks": _ENDLESS,
     "engine.kv_offloading_size": None,
 }
+_PROVEN = ("no queue", "tools only")
 _FREE: dict[str, Callable[[System], System]] = {
     "infinite compute": lambda system: _with(system, _no_compute_time),
     "infinite bandwidth": lambda system: _with(system, _no_memory_time),
     "no overhead": _no_overhead,
 }
-_MEANINGS = {
+#: What is free, by the name of the bound, in the order in which bounds are shown.
+MEANINGS = {
     "perfect cache": "KV memory without end: whatever a replica has computed, it finds",
     "infinite compute": "arithmetic takes no time",
     "infinite bandwidth": "reading weights, KV and activations takes no time",

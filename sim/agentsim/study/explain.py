@@ -211,4 +211,3 @@ def _bounds(meter: Meter, plan: Plan) -> list[Bound]:
         lambda run: meter.read(run, plan, system),
         higher_is_better=meter.figure.better == "higher",
     )
-

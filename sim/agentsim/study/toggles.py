@@ -74,6 +74,15 @@ MECHANISMS: dict[str, tuple[str, ...]] = {
     "context limit": ("engine.max_model_len", "agents.too_long", "agents.compact_tokens"),
     "KV offloading": ("engine.kv_offloading_size",),
 }
+#: Mechanisms that cost nothing to switch on.
+_SOFTWARE = (
+    "prefix caching",
+    "chunked prefill",
+    "CUDA graphs",
+    "batching",
+    "async scheduling",
+    "speculation",
+)
 _BY_SETTING = {name: label for label, names in MECHANISMS.items() for name in names}
 
 
@@ -144,6 +153,15 @@ def changed_plan(plan: Plan, changes: Settings) -> Plan:
     if plan.has_generate:
         settings[RUNTIME] = "generate"
     return _plan(settings | changes)
+
+
+def with_defaults(config: Config) -> Config:
+    """The same hardware, model, memory and load, every mechanism as vLLM has it by default."""
+    settings = _flat("", msgspec.to_builtins(config))
+    defaults = _flat("", msgspec.to_builtins(Config()))
+    names = ["engine.kind", *(name for name in settings if _label(name) in _SOFTWARE)]
+    changed = settings | {name: defaults[name] for name in names}
+    return msgspec.convert(nested(changed), Config)
 
 
 def build(plan: Plan) -> System:

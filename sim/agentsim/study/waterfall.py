@@ -1,4 +1,4 @@
-"""An `Explanation` for people: a waterfall and the bounds as text of 80 columns, and as a picture.
+"""An `Explanation` as text of 80 columns: a waterfall, and what is left to gain.
 
 A bar stands from where the figure was to where the mechanism takes it; ``-`` bars lower it, ``+``
 bars raise it, so that nothing is told by colour alone.
@@ -6,89 +6,66 @@ bars raise it, so that nothing is told by colour alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
-from agentsim.errors import UserError
 from agentsim.report.durations import count, percent, significant, unit_for
 from agentsim.report.layout import WIDTH, on_screen, plain_table
 from agentsim.study.bounds import Bound
 from agentsim.study.explanation import Explanation, MechanismEffect
 
-#: Columns of a bar on the screen.
-_BAR = 24
+#: Columns of the bars on the screen.
+_LEAST_BAR, _MOST_BAR = 8, 26
+
+#: A row of the waterfall: label, from where to where, and the effect; none for the two ends.
+Row = tuple[str, float, float, MechanismEffect | None]
 
 
-def explanation_text(found: Explanation, *, ascii_only: bool = False) -> str:
-    """The waterfall, what differs, and the bounds."""
-    parts = []
-    if found.second is not None:
-        parts += [_headline(found), _waterfall(found, ascii_only=ascii_only), _method_text(found)]
-        parts.append(_differences(found.effects))
-    else:
-        unit, factor = _unit(found)
-        value = f"{significant(found.first.value * factor)} {unit}"
-        named = f"{found.first.name}: " if found.first.name else ""
-        parts.append(f"{named}{found.figure.label} {value}\n")
-    if found.bounds:
-        parts.append(_bounds_table(found))
-    return "\n".join(parts)
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How values of a figure are shown, all in one unit.
 
-
-def draw_waterfall(found: Explanation, path: Path) -> None:
-    """Draw the waterfall into a PNG or SVG file.
-
-    Raises
-    ------
-    UserError
-        If there is nothing to draw, or the file cannot be written.
+    Attributes
+    ----------
+    factor : float
+        How many of `unit` one of the figure's own unit has.
+    digits : int or None
+        Decimals of every value; None: three significant digits.
     """
-    if found.second is None:
-        raise UserError("--plot: there is no second configuration, so no waterfall to draw")
-    import matplotlib as mpl
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    title: str
+    unit: str
+    factor: float = 1.0
+    digits: int | None = None
 
-    unit, factor = _unit(found)
-    rows = list(_rows(found))
-    with mpl.rc_context({"font.size": 11, "svg.hashsalt": "agentsim"}):
-        size = (8.0, 1.3 + 0.42 * len(rows))
-        figure, axes = plt.subplots(figsize=size, layout="constrained")
-        reach = max(max(start, end) for _, start, end, _ in rows) * factor
-        for place, (_, start, end, effect) in enumerate(rows):
-            low, high = sorted((start * factor, end * factor))
-            # Okabe and Ito's palette; what raises the figure is hatched as well
-            colour = "#7F7F7F" if effect is None else "#0072B2" if end < start else "#D55E00"
-            hatch = "///" if effect is not None and end > start else None
-            axes.barh(place, high - low, left=low, height=0.62, color=colour, hatch=hatch,
-                      edgecolor="white" if hatch else colour)  # fmt: skip
-            text = significant(end * factor) if effect is None else _signed(effect, factor)
-            axes.annotate(text, (high, place), xytext=(4, 0), textcoords="offset points",
-                          va="center")  # fmt: skip
-            if place + 1 < len(rows):
-                axes.plot([end * factor] * 2, [place, place + 1], color="#7F7F7F", lw=0.8, zorder=0)
-        axes.set_yticks(range(len(rows)), [_short(label, 34) for label, *_ in rows])
-        axes.invert_yaxis()
-        axes.set_xlim(right=reach * 1.14)
-        axes.set_xlabel(f"{found.figure.label}, {unit}")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_axisbelow(True)
-        half = path.with_name(f".{path.name}.part{path.suffix}")
-        try:
-            figure.savefig(half, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-            half.replace(path)
-        except OSError as error:
-            raise UserError(f"--plot {path}: cannot be written: {error.strerror}") from error
-        finally:
-            plt.close(figure)
+    def amount(self, value: float) -> str:
+        """A value without its unit."""
+        if self.digits is not None:
+            return f"{value * self.factor:,.{self.digits}f}"
+        return significant(value * self.factor)
+
+    def change(self, value: float) -> str:
+        """A value with its sign; nothing is 0."""
+        sign = "-" if value < 0 else "+"
+        return f"{sign}{self.amount(abs(value))}" if value else "0"
 
 
-def _rows(found: Explanation) -> Iterator[tuple[str, float, float, MechanismEffect | None]]:
-    """Label, from where to where, and the effect; none for the two ends."""
+def scale_of(found: Explanation) -> Scale:
+    """The unit and the digits in which the larger end reads best."""
+    unit, factor, digits = found.figure.unit, 1.0, None
+    largest = max(end.value for end in (found.first, found.second) if end is not None)
+    if unit == "s":
+        unit, factor = unit_for(largest)
+    elif unit.startswith("$"):
+        digits = max(2, 3 - math.floor(math.log10(largest))) if largest > 0 else 2
+    return Scale(f"{found.figure.label}, {unit}", unit, factor, digits)
+
+
+def rows_of(found: Explanation) -> Iterator[Row]:
+    """The first configuration, the mechanisms, the second configuration."""
     assert found.second is not None
     at = found.first.value
     yield found.first.name, 0.0, at, None
@@ -98,68 +75,104 @@ def _rows(found: Explanation) -> Iterator[tuple[str, float, float, MechanismEffe
     yield found.second.name, 0.0, found.second.value, None
 
 
+def short(text: str, most: int) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def explanation_text(found: Explanation, *, ascii_only: bool = False) -> str:
+    """The waterfall, what differs, and the bounds."""
+    parts = []
+    if found.second is not None:
+        parts += [_headline(found), _waterfall(found, ascii_only=ascii_only), _method_text(found)]
+        parts.append(_differences(found.effects))
+    else:
+        named = f"{found.first.name}: " if found.first.name else ""
+        scale = scale_of(found)
+        value = f"{scale.amount(found.first.value)} {scale.unit}"
+        parts.append(f"{named}{found.figure.label} {value}\n")
+    if found.bounds:
+        parts.append(_bounds_table(found))
+    return "\n".join(parts)
+
+
 def _headline(found: Explanation) -> str:
     assert found.second is not None
-    unit, factor = _unit(found)
-    ends = found.first.value, found.second.value
-    values = [f"{significant(value * factor)} {unit}" for value in ends]
+    scale, ends = scale_of(found), (found.first.value, found.second.value)
+    values = [scale.amount(value) for value in ends]
     told = "the same"
     if min(ends) > 0 and ends[0] != ends[1]:
         ratio = max(ends) / min(ends)
         times = f"{ratio:,.1f} times" if ratio >= 2 else percent(abs(ends[1] / ends[0] - 1))
         told = f"{times} {'less' if ends[1] < ends[0] else 'more'}"
     names = f"{found.first.name} to {found.second.name}"
-    return fill(f"{names}: {found.figure.label} {values[0]} to {values[1]}, {told}", WIDTH) + "\n"
+    return (
+        fill(
+            f"{names}: {found.figure.label} {values[0]} to {values[1]} {scale.unit}, {told}", WIDTH
+        )
+        + "\n"
+    )
 
 
 def _waterfall(found: Explanation, *, ascii_only: bool) -> str:
     from rich.text import Text
 
-    unit, factor = _unit(found)
-    rows = list(_rows(found))
-    marks = [mark for _, start, end, _ in rows for mark in (start, end)]
-    least, most = min(0.0, *marks), max(0.0, *marks)
-    heads = ("", f"{found.figure.label}, {unit}", "", "least to most")
+    scale, rows = scale_of(found), list(rows_of(found))
     is_sampled = any(effect.error != 0 for effect in found.effects)
-    table = plain_table(heads[:2] + (("+-",) if is_sampled else ()) + heads[2:])
-    for column in (*table.columns[1 : 3 if is_sampled else 2], table.columns[-1]):
+    heads = ("", scale.title, *(["+-"] if is_sampled else []), "least to most")
+    cells = [heads, *(_cells(scale, row, with_error=is_sampled) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = max(_LEAST_BAR, min(_MOST_BAR, WIDTH - sum(widths) - 2 * len(widths)))
+    marks = [mark for _, start, end, _ in rows for mark in (start, end)]
+    least, whole = min(0.0, *marks), max(0.0, *marks) - min(0.0, *marks)
+    table = plain_table((*heads[:-1], "", heads[-1]))
+    for column in table.columns[1:]:
         column.justify = "right"
-    for column in table.columns:
         column.no_wrap = True
-    for label, start, end, effect in rows:
-        bar = _bar(start - least, end - least, most - least, effect, ascii_only=ascii_only)
-        cells: list[str | Text] = [_short(label, 20)]
-        if effect is None:
-            cells += [significant(end * factor), *([""] if is_sampled else []), Text(bar), ""]
-        else:
-            error = "-" if effect.error is None else significant(effect.error * factor)
-            span = " to ".join(_plus(value * factor) for value in (effect.low, effect.high))
-            cells += [_signed(effect, factor), *([error] if is_sampled else []), Text(bar)]
-            cells.append("always" if effect.low == effect.high else span)
-        table.add_row(*cells)
+    table.columns[-2].justify = "left"
+    for row, told in zip(rows, cells[1:], strict=True):
+        _, start, end, effect = row
+        edges = [(at - least) / whole if whole else 0.0 for at in sorted((start, end))]
+        bar = Text(_bar(edges, effect, room, ascii_only=ascii_only))
+        table.add_row(*told[:-1], bar, told[-1])
     return on_screen(table)
 
 
-def _bar(
-    start: float, end: float, whole: float, effect: MechanismEffect | None, *, ascii_only: bool
-) -> str:
-    """A bar from one place to another, at least a column long where there is an effect."""
-    low, high = (round(_BAR * (at / whole)) if whole else 0 for at in sorted((start, end)))
+def _cells(scale: Scale, row: Row, *, with_error: bool) -> tuple[str, ...]:
+    """Label, value, its error where there are any, and what it is at least and at most."""
+    label, _, end, effect = row
     if effect is None:
-        return ("#" if ascii_only else "█") * max(high - low, int(end > 0))
-    sign = "-" if effect.value < 0 else "+"
+        return short(label, 18), scale.amount(end), *([""] if with_error else []), ""
+    error = "-" if effect.error is None else scale.amount(effect.error)
+    span = " to ".join(map(scale.change, (effect.low, effect.high)))
+    return (
+        short(label, 18),
+        scale.change(effect.value),
+        *([error] if with_error else []),
+        "always" if effect.low == effect.high else span,
+    )
+
+
+def _bar(
+    edges: Sequence[float], effect: MechanismEffect | None, room: int, *, ascii_only: bool
+) -> str:
+    """A bar between two places, shares of the room; at least a column where there is an effect."""
+    low, high = (round(room * edge) for edge in edges)
+    if effect is None:
+        return ("#" if ascii_only else "█") * max(high - low, int(edges[1] > 0))
     if effect.value and low == high:
-        low, high = (low, low + 1) if low < _BAR else (low - 1, low)
-    return " " * low + sign * (high - low)
+        low, high = min(low, room - 1), min(low, room - 1) + 1
+    return " " * low + ("-" if effect.value < 0 else "+") * (high - low)
 
 
 def _method_text(found: Explanation) -> str:
     method = found.method
     assert method is not None
     simulations = count(method.simulations, "simulation")
+    if len(found.effects) == 1:
+        return f"Nothing else differs ({simulations}).\n"
     if method.kind == "exact":
         said = f"Each effect is the mean over all {count(method.orders, 'order')} of switching"
-        said = said.replace("all 1 order of", "the only order of")
         said += f" the mechanisms ({simulations}), so no order is favoured; they add up."
     else:
         said = (
@@ -193,15 +206,14 @@ def _plain(value: Any) -> str:
 
 
 def _bounds_table(found: Explanation) -> str:
-    unit, factor = _unit(found)
-    end = found.second or found.first
-    heads = ("Left to gain", f"{found.figure.label}, {unit}", "to gain", "prefilled", "")
+    scale, end = scale_of(found), found.second or found.first
+    heads = ("Left to gain", scale.title, "to gain", "prefilled", "")
     table = plain_table(heads)
     for column in table.columns[1:4]:
         column.justify = "right"
-    table.add_row(_short(f"{end.name or 'this run'}", 24), significant(end.value * factor))
+    table.add_row(short(f"{end.name or 'this run'}", 24), scale.amount(end.value))
     for bound in found.bounds:
-        table.add_row(f"  {bound.name}", *_bound_cells(bound, factor))
+        table.add_row(f"  {bound.name}", *_bound_cells(bound, scale))
     told = (
         "proven: no server can do better in this model. idealised: the same simulation with one "
         "thing free; with several sessions at once, who meets whom can change too. prefilled: "
@@ -210,31 +222,10 @@ def _bounds_table(found: Explanation) -> str:
     return f"{on_screen(table)}{fill(told, WIDTH)}\n"
 
 
-def _bound_cells(bound: Bound, factor: float) -> tuple[str, ...]:
-    value = "-" if bound.value is None else significant(bound.value * factor)
+def _bound_cells(bound: Bound, scale: Scale) -> tuple[str, ...]:
+    value = "-" if bound.value is None else scale.amount(bound.value)
     if bound.gain is None:
         gain = "-"
     else:
         gain = percent(bound.gain) if bound.gain >= 0 else f"-{percent(-bound.gain)}"
     return value, gain, f"{bound.prefilled_tokens:,}", bound.kind
-
-
-def _unit(found: Explanation) -> tuple[str, float]:
-    """The unit of the screen, and how many of it one of the figure's has."""
-    if found.figure.unit != "s":
-        return found.figure.unit, 1.0
-    ends = [found.first, *([found.second] if found.second else [])]
-    return unit_for(max(end.value for end in ends))
-
-
-def _signed(effect: MechanismEffect, factor: float) -> str:
-    return _plus(effect.value * factor)
-
-
-def _plus(value: float) -> str:
-    """A number with its sign; nothing is 0."""
-    return "0" if value == 0 else ("+" if value > 0 else "") + significant(value)
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."

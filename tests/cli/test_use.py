@@ -11,7 +11,9 @@ from agentsim.errors import InvariantBroken
 from cli.program import agentsim, fails
 
 
-@pytest.mark.parametrize("name", ["replay", "plot", "inspect", "schedule", "list"])
+@pytest.mark.parametrize(
+    "name", ["replay", "plot", "explain", "score", "inspect", "schedule", "list"]
+)
 def test_every_command_has_a_sentence_and_an_example(name: str) -> None:
     result = agentsim(name, "--help")
     assert result.exit_code == 0

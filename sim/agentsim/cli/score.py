@@ -17,16 +17,16 @@ from agentsim.cli.settings import configure, setting_options, shorthands
 @price_options
 @click.option(
     "--weights",
-    metavar="NAME=X,...|FILE.toml",
+    metavar="NAME=X,...",
     multiple=True,
-    help="Weights such as comp.lat=0.5,comp.thr=0.5; those of a sum add up to 1; default: equal.",
+    help="Weights, or FILE.toml; those of a sum must add up to 1; default: equal.",
 )
 @click.option(
     "--target",
     "targets",
     metavar="NAME=X",
     multiple=True,
-    help="What scores 1: latency=S, throughput=TOKENS_A_SECOND or cost=USD_A_SESSION.",
+    help="What scores 1: latency in s, throughput in token/s, cost in $ a session.",
 )
 @click.option(
     "--max-interventions",
@@ -55,7 +55,7 @@ def score_command(
 
     \b
     agentsim score traces/itbench-sre.jsonl
-    agentsim score traces/itbench-sre.jsonl --engine hf --weights eff.comp=0.5,eff.econ=0.5
+    agentsim score traces/swe-agent.jsonl --weights eff.comp=0.5,eff.econ=0.5
     """
     from agentsim.billing import read_terms
     from agentsim.cli.screen import Ticker, emit, json_text

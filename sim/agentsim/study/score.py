@@ -266,6 +266,12 @@ def _op(task: TaskScores | None, rules: Grading) -> Part:
 
 
 def _sum(name: str, weight: float, parts: list[Part]) -> Sum:
+    parts = [
+        msgspec.structs.replace(part, why=part.why or "no call was answered")
+        if part.score is None
+        else part
+        for part in parts
+    ]
     counted = [part for part in parts if part.weight]
     value = None
     if all(part.score is not None for part in counted):

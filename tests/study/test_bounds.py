@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentsim.case_study import CONFIGURATIONS, configuration, workload
 from agentsim.domain.config import Config, load_config
 from agentsim.domain.records import Run
-from agentsim.domain.trace import Session, Trace
+from agentsim.domain.trace import Call, Session, Trace
 from agentsim.report.metrics import METRICS
 from agentsim.simulator import simulate
 from agentsim.study.bounds import MEANINGS, Ideal, bounds, ideal_runs
@@ -40,6 +40,7 @@ def ideals(trace: Trace, config: Config) -> tuple[Run, dict[str, Ideal]]:
     arrival=st.sampled_from(["closed-loop", "recorded"]),
     sets=st.sampled_from([(), ("engine.num_gpu_blocks=12",), ("engine.max_num_seqs=2",)]),
     speculates=st.booleans(),
+    timeout_s=st.sampled_from([None, None, 0.05, 0.4]),
 )
 def test_no_run_beats_a_proven_bound(
     *,
@@ -49,8 +50,11 @@ def test_no_run_beats_a_proven_bound(
     arrival: str,
     sets: tuple[str, ...],
     speculates: bool,
+    timeout_s: float | None,
 ) -> None:
     """Whatever the load and the server: in runtime, latencies and lives of sessions."""
+    if timeout_s and kind not in ("hf", "static"):
+        sets += (f"agents.timeout_s={timeout_s}",)
     if kind == "hf":
         sets = tuple(text for text in sets if "num_seqs" not in text)
     if speculates and kind == "vllm":
@@ -99,6 +103,25 @@ def test_tools_are_the_waits_of_the_trace() -> None:
     two = load_config(sets=["engine.max_model_len=4096", "agents.num_agents=2"])
     _, found = ideals(agents(3), two)
     assert found["tools only"].run.makespan_ns == 4 * 10**9
+
+
+def test_calls_are_sent_when_they_were_recorded_if_their_answers_are_there() -> None:
+    """The second after five seconds, or later if what it waits for is."""
+    calls = [
+        Call("a", 300, 20, delay_ns=0, at_ns=0),
+        Call("b", 300, 20, after=("a",), at_ns=5 * 10**9),
+        Call("c", 300, 300, after=("b",), at_ns=6 * 10**9),
+        Call("d", 300, 20, after=("c",), at_ns=7 * 10**9),
+    ]
+    trace = Trace([Session("s", tuple(calls))])
+    names = ("engine.max_model_len=4096", "engine.async_scheduling=false")
+    sets = [*names, "agents.arrival=recorded"]
+    run, found = ideals(trace, load_config(sets=sets))
+    assert found["tools only"].run.makespan_ns == 7 * 10**9
+    assert found["no queue"].run.makespan_ns == run.makespan_ns
+    sent = found["no queue"].run.requests["submitted_ns"]
+    assert sent.tolist() == run.requests["submitted_ns"].tolist()
+    assert sent[3] > 7 * 10**9
 
 
 def test_a_perfect_cache_computes_each_token_once() -> None:

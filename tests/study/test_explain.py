@@ -189,6 +189,28 @@ def test_orders_through_what_does_not_fit_are_left_out() -> None:
     assert math.isclose(math.fsum(e.value for e in found.effects), whole, abs_tol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            ["engine.async_scheduling=true", "gpu=h100"],
+            ["engine.speculative_method=ngram", "engine.num_speculative_tokens=2"],
+        ),
+        (["engine.kv_offloading_size=1"], ["engine.enable_prefix_caching=false"]),
+        (
+            ["engine.kv_offloading_size=1"],
+            ["engine.speculative_method=ngram", "engine.num_speculative_tokens=2"],
+        ),
+        (["engine.kind=hf"], ["engine.tensor_parallel_size=2", "gpu=h100"]),
+    ],
+)
+def test_what_cannot_act_together_is_no_contradiction(first: list[str], second: list[str]) -> None:
+    """It changes nothing there, and no order is left out."""
+    found = explained(config(*first), config(*second))
+    assert found.method is not None
+    assert (found.method.orders_left_out, found.method.impossible) == (0, [])
+
+
 def test_nothing_to_explain_and_ends_that_cannot_run_are_refused() -> None:
     """One line each; the end at fault is named."""
     with pytest.raises(ConfigError, match="a and b are the same configuration: nothing to explain"):

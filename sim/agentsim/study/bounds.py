@@ -1,9 +1,10 @@
 """What is left to gain: one run beside what it would be if something were free. Start at `bounds`.
 
-Some bounds are proven: no server can be faster in the same model. Others are the same simulation
-with one thing idealised. Where several sessions run at once, an idealised part can change who meets
-whom, and so, rarely, lengthen a run (Graham, "Bounds on multiprocessing timing anomalies", 1969):
-these are no proofs.
+Some bounds are proven: a call never takes less than alone on its engine, and agents that get every
+answer no later end no later, so no way of serving the same calls with the same hits is faster in
+this model. Others are the same simulation with one thing idealised. Where several sessions run at
+once, an idealised part can change who meets whom, and so, rarely, lengthen a run (Graham, "Bounds
+on multiprocessing timing anomalies", 1969): these are no proofs.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Bound(msgspec.Struct, frozen=True):
     gain : float or None
         What the run is away from it, as a share of the run's own figure.
     kind : str
-        ``proven``: nothing in the model can do better. ``idealised``: the simulation with one thing
-        free.
+        ``proven``: no way of serving the same calls with the same hits is better. ``idealised``:
+        the simulation with one thing free.
     prefilled_tokens : int
         Prompt tokens that were not found in the cache.
     """

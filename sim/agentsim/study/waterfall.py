@@ -215,9 +215,10 @@ def _bounds_table(found: Explanation) -> str:
     for bound in found.bounds:
         table.add_row(f"  {bound.name}", *_bound_cells(bound, scale))
     told = (
-        "proven: no server can do better in this model. idealised: the same simulation with one "
-        "thing free; with several sessions at once, who meets whom can change too. prefilled: "
-        "prompt tokens that the cache did not hold. --json says what each means."
+        "proven: no way of serving the same calls with the same hits is better in this model. "
+        "idealised: the same simulation with one thing free; with several sessions at once, who "
+        "meets whom can change too. prefilled: prompt tokens that the cache did not hold. --json "
+        "says what each means."
     )
     return f"{on_screen(table)}{fill(told, WIDTH)}\n"
 

@@ -72,7 +72,7 @@ def test_signs_are_seen_without_colour() -> None:
     assert shown[1].split()[3] == "+"
 
 
-@pytest.mark.parametrize("ending", [".png", ".svg"])
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf"])
 def test_the_waterfall_is_drawn(ending: str, tmp_path: Path, trace: str) -> None:
     """Twice the same bytes."""
     files = [tmp_path / f"{name}{ending}" for name in "ab"]
@@ -95,7 +95,8 @@ def test_the_waterfall_is_drawn(ending: str, tmp_path: Path, trace: str) -> None
         (("--agents", "0"), "--agents: expected"),
         (("-c", "full", "-c", "model=qwen2.5-14b"), "model=qwen2.5-14b: qwen2.5-14b does not fit"),
         (("--plot", "x.png"), "--plot: the run has vLLM's defaults"),
-        (("--plot", "x.pdf", "-c", "hf"), "ends in .png or .svg"),
+        (("--plot", "x.jpg", "-c", "hf"), "ends in .png or .svg or .pdf"),
+        (("--force",), "--force: there is no --plot"),
         (("--pairs", "0"), "--pairs"),
     ],
 )

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 )
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
-@click.option("--plot", metavar="FILE", help="Draw the waterfall (.png, .svg).")
+@click.option("--plot", metavar="FILE", help="Draw the waterfall (.png, .svg, .pdf).")
+@click.option("--force", is_flag=True, help="Let --plot replace a file.")
 def explain_command(
     *,
     trace: str,
@@ -59,6 +60,7 @@ def explain_command(
     trace_format: str,
     as_json: bool,
     plot: str | None,
+    force: bool,
     **settings: Any,
 ) -> None:
     """Simulate TRACE with every mix of two configurations, and divide what they differ by.
@@ -71,7 +73,8 @@ def explain_command(
     agentsim explain traces/swe-agent.jsonl --agents 8 --set engine.max_num_seqs=1
     """
     from agentsim.cli.screen import Ticker, emit, is_ascii, json_text
-    from agentsim.report.prefill import check_figure
+    from agentsim.report.plots.page import ENDINGS
+    from agentsim.report.target import check_file
     from agentsim.study.explain import explain
     from agentsim.study.figures import read_figure
     from agentsim.study.waterfall import explanation_text
@@ -81,7 +84,9 @@ def explain_command(
     with named_as_typed(settings):
         first, second = _ends(configurations, settings)
     figure = read_figure(metric)
-    target = check_figure(plot) if plot is not None else None
+    target = check_file("--plot", plot, ENDINGS, force=force) if plot is not None else None
+    if force and target is None:
+        raise ConfigError("--force: there is no --plot it could let replace anything")
     if target is not None and second is None:
         raise ConfigError("--plot: the run has vLLM's defaults, so there is no waterfall to draw")
     sessions = read_trace(trace, format=trace_format)

@@ -82,8 +82,9 @@ def test_no_run_beats_a_proven_bound(
     assert found["tools only"].run.makespan_ns <= found["no queue"].run.makespan_ns
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-@pytest.mark.parametrize("of", ["itbench", "swe"])
+@pytest.mark.parametrize(
+    ("name", "of"), [*((name, "itbench") for name in CONFIGURATIONS), ("full", "swe")]
+)
 def test_an_agent_alone_is_bounded_by_everything(name: str, of: str) -> None:
     """It meets nobody, so also what is idealised is a bound, and there is no queue to lose."""
     config, trace = configuration(name, of), workload(of)
@@ -122,6 +123,14 @@ def test_calls_are_sent_when_they_were_recorded_if_their_answers_are_there() -> 
     sent = found["no queue"].run.requests["submitted_ns"]
     assert sent.tolist() == run.requests["submitted_ns"].tolist()
     assert sent[3] > 7 * 10**9
+
+
+def test_a_call_that_its_client_gave_up_took_no_longer_than_that() -> None:
+    """Though alone it would, too."""
+    config = load_config(sets=["engine.max_model_len=4096", "agents.timeout_s=0.25"])
+    run, found = ideals(agents(1, tokens=1200), config)
+    assert set(run.requests["status"].tolist()) == {"timeout"}
+    assert found["no queue"].run.makespan_ns <= run.makespan_ns
 
 
 def test_a_perfect_cache_computes_each_token_once() -> None:

@@ -26,6 +26,9 @@ from agentsim.simulator import fit_trace, simulate
 from agentsim.study.alone import alone, no_service, run_alone
 from agentsim.study.toggles import LAYOUT, Plan, build, changed_plan
 
+#: Calls done, calls in all, simulated nanoseconds.
+Progress = Callable[[int, int, int], None]
+
 #: Blocks of a KV cache without end.
 _ENDLESS = 1 << 40
 
@@ -71,6 +74,7 @@ def bounds(
     figure: Callable[[Run], float | None],
     *,
     higher_is_better: bool = False,
+    progress: Progress | None = None,
 ) -> list[Bound]:
     """How far one figure of a run is from each of its bounds.
 
@@ -80,9 +84,11 @@ def bounds(
         Of `run`.
     figure : callable
         Read from the run and from each of `ideal_runs`.
+    progress : callable or None
+        As for `simulate`, of one simulation after the other.
     """
     own, found = figure(run), []
-    for ideal in ideal_runs(trace, plan, run):
+    for ideal in ideal_runs(trace, plan, run, progress):
         value, gain = figure(ideal.run), None
         if own and value is not None:
             gain = (value - own if higher_is_better else own - value) / own
@@ -93,38 +99,37 @@ def bounds(
     return found
 
 
-def ideal_runs(trace: Trace, plan: Plan, run: Run) -> list[Ideal]:
+def ideal_runs(trace: Trace, plan: Plan, run: Run, progress: Progress | None = None) -> list[Ideal]:
     """The runs behind `bounds`."""
-    return [ideal_run(name, trace, plan, run) for name in MEANINGS]
-
-
-def ideal_run(name: str, trace: Trace, plan: Plan, run: Run) -> Ideal:
-    """One of them, by its name in `MEANINGS`.
-
-    Parameters
-    ----------
-    run : Run
-        Of `trace` under `plan`.
-    """
-    kind: Literal["proven", "idealised"] = "proven" if name in _PROVEN else "idealised"
-    return Ideal(name, _ideal(name, trace, plan, run), kind, MEANINGS[name])
-
-
-def _ideal(name: str, trace: Trace, plan: Plan, run: Run) -> Run:
     system, config = build(plan), plan.config
-    if name in _FREE:
-        return simulate(trace, config, system=_FREE[name](system))
     fitted = fit_trace(trace, config, system)
-    if name == "tools only":
-        return run_alone(run, fitted, config, no_service(run))
-    if name == "no queue":
-        return run_alone(run, fitted, config, alone(system, run.requests))
+    cached, cached_alone = with_perfect_cache(trace, plan, progress)
+    free = {
+        name: simulate(trace, config, system=change(system), progress=progress)
+        for name, change in _FREE.items()
+    }
+    runs = {
+        "perfect cache": cached,
+        **free,
+        "no queue": run_alone(run, fitted, config, alone(system, run.requests)),
+        "no queue, perfect cache": cached_alone,
+        "tools only": run_alone(run, fitted, config, no_service(run)),
+    }
+    return [
+        Ideal(name, one, "proven" if name in _PROVEN else "idealised", MEANINGS[name])
+        for name, one in runs.items()
+    ]
+
+
+def with_perfect_cache(
+    trace: Trace, plan: Plan, progress: Progress | None = None
+) -> tuple[Run, Run]:
+    """A run whose KV memory has no end, and the same if each of its calls were alone."""
     endless = changed_plan(plan, _PERFECT_CACHE)
     system = build(endless)
-    cached = simulate(trace, endless.config, system=system)
-    if name == "perfect cache":
-        return cached
-    return run_alone(cached, fitted, config, alone(system, cached.requests))
+    cached = simulate(trace, endless.config, system=system, progress=progress)
+    fitted = fit_trace(trace, endless.config, system)
+    return cached, run_alone(cached, fitted, endless.config, alone(system, cached.requests))
 
 
 def _with(system: System, change: Callable[[Coefficients], Coefficients]) -> System:
@@ -197,7 +202,7 @@ _FREE: dict[str, Callable[[System], System]] = {
     "infinite bandwidth": lambda system: _with(system, _no_memory_time),
     "no overhead": _no_overhead,
 }
-#: What is free, by the name of the bound, in the order in which bounds are shown.
+#: What is free, by the name of the bound.
 MEANINGS = {
     "perfect cache": "KV memory without end: whatever a replica has computed, it finds",
     "infinite compute": "arithmetic takes no time",

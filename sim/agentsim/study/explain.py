@@ -6,7 +6,7 @@ the mean of what it adds over all orders of switching them on (`attribution`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -19,11 +19,12 @@ from agentsim.machine.system import System
 from agentsim.report.document import package_version
 from agentsim.simulator import fit_trace, simulate
 from agentsim.study.attribution import Attribution, coalitions_of, exact, sampled
-from agentsim.study.bounds import Bound, bounds
+from agentsim.study.bounds import Bound, Progress, bounds
 from agentsim.study.explanation import End, Explanation, MechanismEffect, Method, Shown
 from agentsim.study.figures import Figure, Measured
 from agentsim.study.toggles import Plan, Toggle, build, plan_of, toggles_between
 from agentsim.study.variants import Variant
+from agentsim.study.workers import workers
 
 #: Mechanisms up to which all orders are looked at: 256 simulations.
 MOST_EXACT = 8
@@ -31,9 +32,6 @@ MOST_EXACT = 8
 PAIRS = 16
 #: Calls to simulate, of all combinations together, from which on processes share them.
 _WORTH_SHARING = 50_000
-
-#: Calls done, calls in all, simulated nanoseconds.
-Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +48,11 @@ class Meter:
     figure: Figure
     prices: Mapping[str, Any]
 
-    def measure(self, plan: Plan) -> float | str:
+    def measure(self, plan: Plan, progress: Progress | None = None) -> float | str:
         """The figure of a plan, or why there is none."""
         try:
             system = build(plan)
-            run = simulate(self.trace, plan.config, system=system)
+            run = simulate(self.trace, plan.config, system=system, progress=progress)
             value = self.read(run, plan, system)
         except (ConfigError, DoesNotFit, TraceError) as error:
             return str(error)
@@ -88,6 +86,8 @@ def explain(
     ----------
     second : Variant or None
         None: only the bounds of `first`.
+    prices : mapping or None
+        Arguments of `billing.read_terms`.
     pairs : int or None
         Pairs of orders to draw; None: all orders, up to `MOST_EXACT` mechanisms.
     jobs : int or None
@@ -108,13 +108,16 @@ def explain(
     seed = first.config.seed
     if pairs is None and len(toggles) > MOST_EXACT:
         pairs = PAIRS
-    wanted = range(1 << len(toggles))
-    asked = wanted if pairs is None else coalitions_of(len(toggles), pairs, seed)
+    all_of_them = range(1 << len(toggles))
+    asked = all_of_them if pairs is None else coalitions_of(len(toggles), pairs, seed)
     plans = {coalition: plan_of(first.config, toggles, coalition) for coalition in asked}
-    found = _measure_all(meter, list(dict.fromkeys(plans.values())), jobs, progress)
+    last = plans[(1 << len(toggles)) - 1]
+    found = _measure_all(meter, list(dict.fromkeys((plans[0], last))), 1, progress)
     ends = [_end(first, found[plans[0]])]
     if second is not None:
-        ends.append(_end(second, found[plans[(1 << len(toggles)) - 1]]))
+        ends.append(_end(second, found[last]))
+    others = [plan for plan in dict.fromkeys(plans.values()) if plan not in found]
+    found |= _measure_all(meter, others, jobs, progress)
 
     def value(coalition: int) -> Fraction | None:
         measured = found[plans[coalition]]
@@ -129,7 +132,6 @@ def explain(
         )
         effects = _effects(toggles, attribution)
         method = _method(attribution, found.values(), seed)
-    last = plans[(1 << len(toggles)) - 1]
     return Explanation(
         schema_version=1,
         agentsim_version=package_version(),
@@ -138,7 +140,7 @@ def explain(
         second=ends[1] if second is not None else None,
         effects=effects,
         method=method,
-        bounds=_bounds(meter, last) if with_bounds else [],
+        bounds=_bounds(meter, last, progress) if with_bounds else [],
     )
 
 
@@ -146,25 +148,28 @@ def _measure_all(
     meter: Meter, plans: Sequence[Plan], jobs: int | None, progress: Progress | None
 ) -> dict[Plan, float | str]:
     """The figure of each plan, or why it has none."""
+    from joblib import cpu_count
+
     calls = meter.trace.num_calls
-    is_little = jobs is None and calls * len(plans) < _WORTH_SHARING
-    if is_little or jobs == 1 or isinstance(meter.trace.sessions, StoredSessions):
-        measured: Iterable[float | str] = map(meter.measure, plans)
-    else:
-        measured = _shared(meter, plans, jobs)
-    found = {}
-    for plan, value in zip(plans, measured, strict=True):
-        found[plan] = value
+    total, done = calls * len(plans), 0
+
+    def tick(calls_done: int, _: int, now_ns: int) -> None:
         if progress is not None:
-            progress(calls * len(found), calls * len(plans), 0)
+            progress(done + calls_done, total, now_ns)
+
+    found: dict[Plan, float | str] = {}
+    count = jobs or (cpu_count() if total >= _WORTH_SHARING else 1)
+    if count == 1 or isinstance(meter.trace.sessions, StoredSessions):
+        for plan in plans:
+            found[plan] = meter.measure(plan, tick)
+            done += calls
+        return found
+    with workers(meter, min(count, len(plans))) as run:
+        for plan, value in zip(plans, run(Meter.measure, plans), strict=True):
+            found[plan] = value
+            tick(calls, calls, 0)
+            done += calls
     return found
-
-
-def _shared(meter: Meter, plans: Sequence[Plan], jobs: int | None) -> Iterator[float | str]:
-    from joblib import Parallel, cpu_count, delayed
-
-    parallel = Parallel(n_jobs=jobs or cpu_count(), batch_size=1, return_as="generator")
-    yield from parallel(delayed(meter.measure)(plan) for plan in plans)
 
 
 def _end(variant: Variant, measured: float | str) -> End:
@@ -201,13 +206,14 @@ def _method(attribution: Attribution, found: Iterable[float | str], seed: int) -
     )
 
 
-def _bounds(meter: Meter, plan: Plan) -> list[Bound]:
+def _bounds(meter: Meter, plan: Plan, progress: Progress | None) -> list[Bound]:
     system = build(plan)
-    run = simulate(meter.trace, plan.config, system=system)
+    run = simulate(meter.trace, plan.config, system=system, progress=progress)
     return bounds(
         meter.trace,
         plan,
         run,
         lambda run: meter.read(run, plan, system),
         higher_is_better=meter.figure.better == "higher",
+        progress=progress,
     )

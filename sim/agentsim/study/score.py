@@ -28,7 +28,7 @@ from agentsim.report.metrics import METRICS, Sample, served_chunks, served_total
 from agentsim.report.summary import SHARES
 from agentsim.report.where import IDLE, gpu_time
 from agentsim.simulator import fit_trace, simulate
-from agentsim.study.bounds import ideal_run
+from agentsim.study.bounds import with_perfect_cache
 from agentsim.study.outcomes import TaskScores, outcomes_of, task_scores
 from agentsim.study.toggles import Plan
 from agentsim.study.weights import Weights, default_weights
@@ -182,7 +182,7 @@ def score(
     run = simulate(trace, config, system=system, progress=progress)
     fitted = fit_trace(trace, config, system)
     bill = bill_of(run, fitted, terms, system.cost.parts)
-    ideal = ideal_run("no queue, perfect cache", trace, Plan(config), run).run
+    _, ideal = with_perfect_cache(trace, Plan(config), progress)
     task = task_scores(outcomes, rules.weights) if outcomes else None
     weights = rules.weights
     # calls too long for the model are left out before the run

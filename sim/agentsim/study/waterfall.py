@@ -225,8 +225,11 @@ def _bounds_table(found: Explanation) -> str:
 
 def _bound_cells(bound: Bound, scale: Scale) -> tuple[str, ...]:
     value = "-" if bound.value is None else scale.amount(bound.value)
-    if bound.gain is None:
-        gain = "-"
-    else:
-        gain = percent(bound.gain) if bound.gain >= 0 else f"-{percent(-bound.gain)}"
+    gain = "-" if bound.gain is None else _share(bound.gain)
     return value, gain, f"{bound.prefilled_tokens:,}", bound.kind
+
+
+def _share(gain: float) -> str:
+    """A share of any size and sign as a percentage."""
+    told = percent(abs(gain)) if abs(gain) <= 1 else f"{100 * abs(gain):,.0f} %"
+    return f"-{told}" if gain < 0 else told

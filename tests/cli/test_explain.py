@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from agentsim.study.explanation import explanation_schema
-from agentsim.study.score import score_schema
+from agentsim.study.score_document import score_schema
 from cli.program import agentsim, fails
 
 DOCS = Path(__file__).parents[2] / "docs"

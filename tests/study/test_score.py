@@ -19,7 +19,8 @@ from agentsim.domain.trace import Session, Trace
 from agentsim.errors import ConfigError, TraceError, UnknownName
 from agentsim.machine.system import build_system
 from agentsim.study.outcomes import outcomes_of, task_scores
-from agentsim.study.score import Grading, Part, Scores, read_targets, score
+from agentsim.study.score import Grading, read_targets, score
+from agentsim.study.score_document import Part, Scores
 from agentsim.study.score_text import scores_text
 from agentsim.study.weights import SUMS, default_weights, read_weights
 from agentsim.workload.formats import read_trace

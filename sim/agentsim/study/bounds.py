@@ -24,7 +24,8 @@ from agentsim.machine.transformers import TransformersCost
 from agentsim.report.metrics import served_total
 from agentsim.simulator import fit_trace, simulate
 from agentsim.study.alone import alone, no_service, run_alone
-from agentsim.study.toggles import LAYOUT, Plan, build, changed_plan
+from agentsim.study.mechanisms import LAYOUT
+from agentsim.study.toggles import Plan, build, changed_plan
 
 #: Calls done, calls in all, simulated nanoseconds.
 Progress = Callable[[int, int, int], None]

@@ -7,7 +7,8 @@ from textwrap import fill
 from agentsim.report.durations import dollars, percent, significant, unit_for
 from agentsim.report.figures import Quantiles
 from agentsim.report.layout import WIDTH, on_screen, plain_table
-from agentsim.study.score import NO_OUTCOMES, Part, Scores
+from agentsim.study.score import NO_OUTCOMES
+from agentsim.study.score_document import Part, Scores
 
 
 def scores_text(found: Scores) -> str:

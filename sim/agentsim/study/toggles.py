@@ -32,59 +32,9 @@ from agentsim.machine.defaults import ASYNC_METHODS
 from agentsim.machine.roofline import Roofline
 from agentsim.machine.system import CONTIGUOUS, System, build_system
 from agentsim.machine.transformers import TransformersCost, transformers_factors
+from agentsim.study.mechanisms import API, LAYOUT, MECHANISMS, RUNTIME, SOFTWARE, mechanism_of
 
 Settings = dict[str, Any]
-
-#: What `engine.kind` is taken apart into, beside settings that have names already.
-RUNTIME, LAYOUT, API = "kind.model_code", "kind.kv_memory", "kind.api_server"
-
-#: Mechanisms and the settings that are theirs; a name that ends in a dot stands for a table.
-MECHANISMS: dict[str, tuple[str, ...]] = {
-    "model code": (RUNTIME,),
-    "paging": (LAYOUT,),
-    "API server": (API,),
-    "prefix caching": ("engine.enable_prefix_caching",),
-    "chunked prefill": (
-        "engine.enable_chunked_prefill",
-        "engine.max_num_batched_tokens",
-        "engine.long_prefill_token_threshold",
-        "engine.long_prefill_token_threshold_adaptive",
-    ),
-    "CUDA graphs": (
-        "engine.enforce_eager",
-        "engine.cudagraph_capture_sizes",
-        "engine.max_cudagraph_capture_size",
-    ),
-    "batching": ("engine.max_num_seqs", "engine.max_num_active_seqs"),
-    "async scheduling": ("engine.async_scheduling",),
-    "speculation": ("engine.speculative_method", "engine.num_speculative_tokens", "speculation."),
-    "quantisation": ("model", "engine.quantization", "engine.dtype"),
-    "KV quantisation": ("engine.kv_cache_dtype",),
-    "tensor parallelism": ("engine.tensor_parallel_size",),
-    "replicas": ("cluster.",),
-    "GPU": ("gpu", "profile"),
-    "KV memory": (
-        "engine.num_gpu_blocks",
-        "engine.gpu_memory_utilization",
-        "engine.kv_cache_memory_bytes",
-        "engine.block_size",
-        "engine.watermark",
-        "engine.estimate_cudagraph_memory",
-    ),
-    "context limit": ("engine.max_model_len", "agents.too_long", "agents.compact_tokens"),
-    "KV offloading": ("engine.kv_offloading_size",),
-    "eviction": ("engine.free_queue",),
-}
-#: Mechanisms that cost nothing to switch on.
-_SOFTWARE = (
-    "prefix caching",
-    "chunked prefill",
-    "CUDA graphs",
-    "batching",
-    "async scheduling",
-    "speculation",
-)
-_BY_SETTING = {name: label for label, names in MECHANISMS.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +76,7 @@ def toggles_between(first: Config, second: Config) -> list[Toggle]:
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name, value in ours.items():
         if value != theirs[name]:
-            found.setdefault(_label(name), {})[name] = (value, theirs[name])
+            found.setdefault(mechanism_of(name), {})[name] = (value, theirs[name])
     if "paging" in found:  # a limit on contexts goes with the memory that sets it
         found["paging"] |= found.pop("context limit", {})
     if "quantisation" in found and not _same_architecture(first.model, second.model):
@@ -160,7 +110,7 @@ def with_defaults(config: Config) -> Config:
     """The same hardware, model, memory and load, every mechanism as vLLM has it by default."""
     settings = _flat("", msgspec.to_builtins(config))
     defaults = _flat("", msgspec.to_builtins(Config()))
-    names = ["engine.kind", *(name for name in settings if _label(name) in _SOFTWARE)]
+    names = ["engine.kind", *(name for name in settings if mechanism_of(name) in SOFTWARE)]
     changed = settings | {name: defaults[name] for name in names}
     return msgspec.convert(nested(changed), Config)
 
@@ -242,12 +192,6 @@ def _plan(settings: Settings) -> Plan:
         settings["engine.kv_offloading_size"] = None
     settings["engine.kind"] = "vllm" if is_paged else "static"
     return Plan(msgspec.convert(nested(settings), Config), has_generate)
-
-
-def _label(setting: str) -> str:
-    """The mechanism of a setting; nothing if it is of none."""
-    table = setting.partition(".")[0] + "."
-    return _BY_SETTING.get(setting) or _BY_SETTING.get(table, "")
 
 
 def _same_architecture(first: str, second: str) -> bool:

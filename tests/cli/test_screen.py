@@ -17,6 +17,11 @@ from examples.material import write_material
 #: A small run of every command that prints text for people, on the files of `write_material`.
 RUNS = {
     "replay": "trace.jsonl --assumptions --explain",
+    "compare": "trace.jsonl -c hf -c full --vary gpu=l4,h100",
+    "plan": "trace.jsonl --slo 'p95 ttft < 9s' --vary gpu=l4,h100 --trials 4 --jobs 1",
+    "explain": "trace.jsonl -c hf -c full",
+    "score": "trace.jsonl",
+    "plot": "trace.jsonl -o figure.png",
     "inspect": "trace.jsonl",
     "import": "home/.claude -o new.jsonl.gz",
     "export": "trace.jsonl --to aiperf -o load.jsonl",

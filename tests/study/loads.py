@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from agentsim.domain.trace import Call, Session, Trace
 
 
@@ -23,5 +25,25 @@ def agents(number: int, *, calls: int = 3, tokens: int = 400, output: int = 30) 
                 ),
             )
             for agent in range(number)
+        ]
+    )
+
+
+def histories(number: int, *, calls: int = 3) -> Trace:
+    """The same, each prompt after the first grown from the last prompt and its answer."""
+    return Trace(
+        [
+            msgspec.structs.replace(
+                session,
+                calls=tuple(
+                    msgspec.structs.replace(
+                        call, extends=base.id, keep=base.input_tokens + base.output_tokens
+                    )
+                    if base is not None
+                    else call
+                    for base, call in zip((None, *session.calls), session.calls, strict=False)
+                ),
+            )
+            for session in agents(number, calls=calls)
         ]
     )

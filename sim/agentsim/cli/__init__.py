@@ -12,6 +12,7 @@ from agentsim.cli.check import check_command
 from agentsim.cli.compare import compare_command
 from agentsim.cli.completion import completion_command, offer_names
 from agentsim.cli.door import Door
+from agentsim.cli.explain import explain_command
 from agentsim.cli.export import export_command
 from agentsim.cli.fit_workload import fit_workload_command
 from agentsim.cli.generate import generate_command
@@ -21,6 +22,7 @@ from agentsim.cli.plan import plan_command
 from agentsim.cli.plot import plot_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
+from agentsim.cli.score import score_command
 from agentsim.cli.tables import list_command
 from agentsim.cli.validate import validate_command
 
@@ -29,6 +31,8 @@ command = Door(
     commands=[
         replay_command,
         compare_command,
+        explain_command,
+        score_command,
         plan_command,
         plot_command,
         inspect_command,

@@ -150,11 +150,11 @@ def add_up(sums: list[int], item: Item, window: int | None) -> None:
     sums[3] += new
     sums[4] += pairs
     sums[5] += context
-    sums[7] += pairs if window is None else _window_pairs(before, new, window)
+    sums[7] += pairs if window is None else window_pairs(before, new, window)
     sums[8] += windowed
 
 
-def _window_pairs(before: int, new: int, window: int) -> int:
+def window_pairs(before: int, new: int, window: int) -> int:
     """Query-key pairs of a chunk whose queries see `window` tokens, their own included."""
     short = min(new, max(0, window - before))  # queries that see everything
     return short * before + short * (short + 1) // 2 + (new - short) * window

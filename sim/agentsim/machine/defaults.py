@@ -14,7 +14,7 @@ from agentsim.domain.units import GIB
 from agentsim.errors import ConfigError
 
 #: Speculative methods that asynchronous scheduling of 0.32 supports (config/vllm.py).
-_ASYNC_METHODS = ("none", "draft_model", "eagle", "eagle3", "mtp")
+ASYNC_METHODS = ("none", "draft_model", "eagle", "eagle3", "mtp")
 
 
 def fill_defaults(
@@ -60,7 +60,7 @@ def fill_defaults(
             "engine.long_prefill_token_threshold: expected at most max_model_len "
             f"({known_length}), got {engine.long_prefill_token_threshold}"
         )
-    supported = engine.speculative_method in _ASYNC_METHODS
+    supported = engine.speculative_method in ASYNC_METHODS
     if engine.async_scheduling and not supported:
         raise ConfigError(
             "engine.async_scheduling: vLLM 0.32 has none with speculative_method "

@@ -10,6 +10,7 @@ of the batch and a coefficient worked out once in `Coefficients`. docs/model.md 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,10 @@ class Roofline:
 
     def __init__(self, coefficients: Coefficients) -> None:
         self.coefficients = coefficients
+
+    def changed(self, change: Callable[[Coefficients], Coefficients]) -> Roofline:
+        """The same model with other coefficients."""
+        return Roofline(change(self.coefficients))
 
     def step_ns(self, shape: BatchShape) -> int:
         """Duration of a step of this batch in nanoseconds, at least 1."""

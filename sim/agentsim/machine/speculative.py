@@ -6,6 +6,7 @@ proposes (`agentsim.machine.proposal`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,11 @@ class SpeculativeCost:
     def without_proposal(self) -> SpeculativeCost:
         """The same if proposing took no time."""
         return SpeculativeCost(self._verification, Nothing(), self._plan)
+
+    def changed(self, change: Callable[[Coefficients], Coefficients]) -> SpeculativeCost:
+        """The same with other coefficients of the verification."""
+        verification = self._verification.changed(change)
+        return SpeculativeCost(verification, self._proposal, self._plan, self._factors)
 
     def step_ns(self, shape: BatchShape) -> int:
         """Duration of a step of this batch in nanoseconds, at least 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -18,6 +18,7 @@ from agentsim.domain.config import CostConfig
 from agentsim.domain.specs import GpuSpec, ModelSpec
 from agentsim.errors import DoesNotFit
 from agentsim.machine.capacity import NON_TORCH_BYTES
+from agentsim.machine.coefficients import Coefficients
 from agentsim.machine.factors import Factor
 from agentsim.machine.roofline import Roofline
 
@@ -135,6 +136,14 @@ class TransformersCost:
         self._prefill_ns = factors["hf_prefill_token_s"].value * 1e9
         self._decode_ns = factors["hf_decode_step_s"].value * 1e9
         self._context_ns = factors["hf_kv_passes"].value * base.coefficients.decode_full
+
+    def changed(self, change: Callable[[Coefficients], Coefficients]) -> TransformersCost:
+        """The same with other coefficients of the roofline."""
+        return TransformersCost(self._base.changed(change), self._factors)
+
+    def without_overhead(self) -> Roofline:
+        """The roofline alone."""
+        return self._base
 
     def step_ns(self, shape: BatchShape) -> int:
         """Duration of a step in nanoseconds, at least 1."""

@@ -120,15 +120,28 @@ def draw(
     if not run.requests.num_rows:
         raise ConfigError(f"{option} {path}: the run holds no call to draw")
     heights = [KINDS[kind].inches(run, is_wide=is_wide) for kind in kinds]
-    with _settings():
-        from matplotlib.figure import Figure
-
-        figure = Figure((WIDTHS[width], sum(heights)), layout="constrained")
+    with sheet(path, (WIDTHS[width], sum(heights)), option) as figure:
         parts = figure.subfigures(len(kinds), 1, height_ratios=heights, squeeze=False).ravel()
         for part, kind in zip(parts, kinds, strict=True):
             if len(kinds) > 1:
                 part.suptitle(KINDS[kind].about, fontweight="bold", fontsize=8 if is_wide else 7)
             KINDS[kind].draw(part, run, parts_of, is_wide=is_wide)
+
+
+@contextmanager
+def sheet(path: Path, inches: tuple[float, float], option: str) -> Iterator[Figure]:
+    """A figure in our style, width and height in inches, that becomes a file in the end.
+
+    Raises
+    ------
+    UserError
+        If the disk refuses.
+    """
+    with _settings():
+        from matplotlib.figure import Figure
+
+        figure = Figure(inches, layout="constrained")
+        yield figure
         _settle(figure)
         _save(figure, path, option)
 

@@ -25,6 +25,7 @@ from agentsim.errors import ConfigError
 @click.option(
     "--weights",
     type=click.Choice(["all", "same"]),
+    metavar="WHICH",
     default="all",
     help="all: any weight format of the model (default); same: as it is.",
 )
@@ -72,8 +73,7 @@ def plan_command(
 
     \b
     agentsim plan traces/itbench-sre.jsonl --agents 20 --slo 'p95 ttft < 2s'
-    agentsim plan traces/swe-agent.jsonl --agents 50 --budget '$4/h' \\
-        --slo 'p95 ttft < 2s' --slo 'p90 session < 10min'
+    agentsim plan TRACE --agents 50 --budget '$4/h' --slo 'p90 session < 10min'
     """
     from agentsim.cli.screen import Stages, emit, wants_colour
     from agentsim.report.target import check_file

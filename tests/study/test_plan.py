@@ -154,3 +154,18 @@ def test_the_interval_of_the_answer_comes_from_its_parameter_sets(found: Plan) -
 def test_without_an_objective_there_is_no_plan() -> None:
     with pytest.raises(ConfigError, match="no objective: give --slo"):
         plan(TRACE, ())
+
+
+def test_a_spot_price_says_what_it_means() -> None:
+    found = plan(TRACE, ("p95 ttft < 9s",), vary=("gpu=l40s",), spot=True, trials=0, samples=0)
+    assert found.space.rent(found.best.option) == pytest.approx(0.941)
+    assert "can be taken away at any time" in " ".join(plan_text(found).split())
+
+
+def test_json_names_what_was_not_even_tried() -> None:
+    found = plan(
+        TRACE, ("p95 ttft < 9min",), vary=("gpu=l4,h100",), budget="$1/h", trials=0, samples=0
+    )
+    document = json.loads(plan_json(found))
+    assert "does not fit" in document["not_tried"]["l4 qwen2.5-14b tp=1"]
+    assert document["not_tried"]["h100 qwen2.5-14b tp=1"].startswith("price")

@@ -12,7 +12,7 @@ from agentsim.report.figures import Interval
 from agentsim.study.objectives import all_met
 from agentsim.study.plan import Plan
 from agentsim.study.planner import miss
-from agentsim.study.space import Option
+from agentsim.study.space import Option, platform_name
 from agentsim.study.tables import json_text
 from agentsim.study.trial import Tried
 from agentsim.uncertainty import LEVEL, interval
@@ -96,8 +96,9 @@ class EvenRow(msgspec.Struct, frozen=True):
 class PlanDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``agentsim plan --json`` prints.
 
-    `sure_answer` keeps the objectives under all `samples` parameter sets, `kept_in_samples` counts
-    those under which `answer` does.
+    `rejected` gives a reason for each GPU but the answer's; `not_tried` one for each platform (GPU,
+    weights, tensor parallelism) that was not simulated. `sure_answer` keeps the objectives under
+    all `samples` parameter sets, `kept_in_samples` counts those under which `answer` does.
     """
 
     schema_version: Literal[1]
@@ -117,6 +118,7 @@ class PlanDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     moves: list[MoveRow]
     break_even: list[EvenRow]
     rejected: dict[str, str]
+    not_tried: dict[str, str]
     prices: dict[str, float]
 
 
@@ -172,6 +174,7 @@ def plan_document(plan: Plan) -> PlanDocument:
             for one in plan.even
         ],
         rejected=plan.rejected(),
+        not_tried={platform_name(one): why for one, why in plan.unfit.items()},
         prices=plan.space.rents,
     )
 

@@ -177,6 +177,11 @@ def notes(plan: Plan) -> list[str]:
         ("engine.kv_cache_dtype", "fp8") in one.option.engine for one in (plan.best, *plan.front)
     ):
         found.append("kv_cache_dtype=fp8 may change answers too")
+    if plan.best.option.platform.gpu in plan.space.spot:
+        found.append(
+            "A spot price: the instance can be taken away at any time, with its KV cache and the "
+            "calls in flight; that is not simulated, so have a replica to spare"
+        )
     prices = ", ".join(f"{gpu} {dollars(usd)}" for gpu, usd in plan.space.rents.items())
     found.append(f"Prices of a GPU-hour ('agentsim list prices' has dates and sources): {prices}")
     return found

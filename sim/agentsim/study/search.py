@@ -19,7 +19,7 @@ from agentsim.errors import ConfigError, DoesNotFit
 from agentsim.machine.system import build_system
 from agentsim.study.figures import Figure
 from agentsim.study.objectives import Objective
-from agentsim.study.space import Option, Platform, Space
+from agentsim.study.space import Option, Platform, Space, platform_name
 from agentsim.study.trial import Tried
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class Grid:
         )
 
         self._space = space
-        self._platforms = {_named(one): one for one in platforms}
+        self._platforms = {platform_name(one): one for one in platforms}
         self._counts = space.choices["cluster.replicas"]
         self.distributions: dict[str, BaseDistribution] = {
             "platform": CategoricalDistribution(list(self._platforms)),
@@ -296,12 +296,8 @@ class Grid:
         """The parameters of an option."""
         engine = dict(option.engine)
         return {
-            "platform": _named(option.platform),
+            "platform": platform_name(option.platform),
             "replicas": self._counts.index(option.replicas),
             "routing": option.routing,
             **{name: values.index(engine[name]) for name, values in self._space.fine().items()},
         }
-
-
-def _named(platform: Platform) -> str:
-    return f"{platform.gpu} {platform.model} tp={platform.tensor_parallel_size}"

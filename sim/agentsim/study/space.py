@@ -45,6 +45,11 @@ class Platform:
     tensor_parallel_size: int
 
 
+def platform_name(platform: Platform) -> str:
+    """A platform in words: ``h100 qwen2.5-14b tp=2``."""
+    return f"{platform.gpu} {platform.model} tp={platform.tensor_parallel_size}"
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One point of the space.
@@ -123,6 +128,8 @@ class Space:
         Dotted name of a setting -> its values; those of `COARSE` are always there.
     budget : float or None
         Most $ an hour of an option.
+    spot : tuple of str
+        GPUs whose rent is that of a spot instance.
     passed_over : dict of str to str
         GPU -> why it is not in the space.
     """
@@ -133,6 +140,7 @@ class Space:
     max_gpus: int
     budget: float | None = None
     passed_over: dict[str, str] = field(default_factory=dict)
+    spot: tuple[str, ...] = ()
 
     def platforms(self) -> list[Platform]:
         """Cheapest first."""
@@ -222,16 +230,20 @@ def default_space(
     own, flat = given_names(sources), flat_settings(config)
     asked = _varied(vary, choices)
     choices |= {name: (flat[name],) for name in choices if name in own} | asked
-    rents, without = {}, {}
+    rents: dict[str, float] = {}
+    without: dict[str, str] = {}
+    taken_back: list[str] = []
     for gpu in choices["gpu"]:
         usd = gpu_price if gpu_price is not None else _price(prices, known[gpu].name, spot=spot)
         if usd is not None:
             rents[known[gpu].name] = usd
+            if spot and usd != _price(prices, known[gpu].name, spot=False):
+                taken_back.append(known[gpu].name)
         elif "gpu" in own or "gpu" in asked:
             raise ConfigError(f"no price for {gpu}: give --gpu-price or a --price-table")
         else:
             without[gpu] = "no price: a --price-table can state one"
-    space = Space(config, rents, choices, max_gpus, budget, without)
+    space = Space(config, rents, choices, max_gpus, budget, without, tuple(taken_back))
     if budget is not None and not any(space.counts(one) for one in space.platforms()):
         least = min(space.platforms(), key=lambda one: space.rent(space.option(one)))
         raise ConfigError(

@@ -6,8 +6,11 @@ those whose process died, which says nothing about most of them.
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ Points = tuple[Point, ...]
 
 #: Handfuls handed out for each process, so that none waits for the next.
 _AHEAD = 3
+#: Seconds between two looks of a process at whether the sweep still lives.
+_WATCH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,9 @@ class Processes:
         """See `Backend`."""
         from joblib import Parallel, delayed
 
+        if self.jobs == 1:  # joblib would run them in this process, too
+            yield from Serial().run(work, handfuls)
+            return
         while True:
             flight = _Flight(handfuls)
             parallel = Parallel(
@@ -128,6 +136,21 @@ class _Flight:
 
 
 def _in_process(work: Work, points: Points) -> tuple[int, list[Done]]:
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
+    _belong_to(os.getppid())
     return points[0].number, work(points)
+
+
+@functools.lru_cache(maxsize=1)
+def _belong_to(parent: int) -> None:
+    """Leave Ctrl-C to the process that started this one, and end when it is gone.
+
+    Joblib's processes outlive a parent that was killed, by five minutes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

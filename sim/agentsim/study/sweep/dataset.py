@@ -61,7 +61,11 @@ def write_dataset(table: pa.Table, place: Path) -> None:
 
     hidden = place.with_name(f".{place.name}.part")
     parquet.write_table(
-        table.combine_chunks(), hidden, row_group_size=_ROWS_OF_A_GROUP, compression="zstd"
+        table.combine_chunks(),
+        hidden,
+        row_group_size=_ROWS_OF_A_GROUP,
+        compression="zstd",
+        store_schema=False,  # Arrow's own form of it differs with where the rows came from
     )
     appear(hidden, place)
 
@@ -87,5 +91,5 @@ def _type(name: str) -> pa.DataType:
     import pyarrow as pa
 
     if name.startswith("list<"):
-        return pa.list_(_type(name[5:-1]))
+        return pa.list_(pa.field("element", _type(name[5:-1])))  # as Parquet calls it
     return pa.type_for_alias(name)

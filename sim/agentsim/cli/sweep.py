@@ -13,7 +13,6 @@ from agentsim.cli.door import FAILED
 from agentsim.errors import ConfigError
 
 if TYPE_CHECKING:
-
     from agentsim.study.figures import Figure
     from agentsim.study.sweep.backends import Backend
     from agentsim.study.sweep.points import Plan

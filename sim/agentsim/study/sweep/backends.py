@@ -6,7 +6,6 @@ those whose process died, which says nothing about most of them.
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import threading
@@ -87,6 +86,8 @@ class Processes:
                 return_as="generator_unordered",
                 batch_size=1,
                 pre_dispatch=_AHEAD * self.jobs,
+                initializer=_belong_to,
+                initargs=(os.getpid(),),
             )
             try:
                 tasks = (delayed(_in_process)(work, points) for points in flight)
@@ -136,13 +137,11 @@ class _Flight:
 
 
 def _in_process(work: Work, points: Points) -> tuple[int, list[Done]]:
-    _belong_to(os.getppid())
     return points[0].number, work(points)
 
 
-@functools.lru_cache(maxsize=1)
 def _belong_to(parent: int) -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it is gone.
+    """Leave Ctrl-C to the sweep's process, and end this one when that is gone.
 
     Joblib's processes outlive a parent that was killed, by five minutes.
     """

@@ -25,7 +25,6 @@ from agentsim.errors import ConfigError, UserError
 from agentsim.study.sweep.dataset import gather, renumbered, statuses, write_dataset
 from agentsim.study.sweep.disk import write_whole, writing
 from agentsim.study.sweep.journal import Journal, rows
-from agentsim.study.sweep.rows import RETRIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +61,8 @@ class SweepFolder:
 
     Attributes
     ----------
-    done : dict of str to str
-        Identity of each run that need not be run again -> its status.
+    there : dict of str to str
+        Identity of each run that was there when the folder was opened -> its status.
 
     Raises
     ------
@@ -87,9 +86,7 @@ class SweepFolder:
             except BaseException:
                 os.close(self._lock)
                 raise
-        there = dict(_statuses(target))
-        self._there = frozenset(there)
-        self.done = {key: status for key, status in there.items() if status not in RETRIED}
+        self.there = dict(_statuses(target))
 
     def _take_over(self, mode: Mode) -> None:
         """Make the folder that of this sweep."""
@@ -123,14 +120,14 @@ class SweepFolder:
         Parameters
         ----------
         numbers : mapping of str to int
-            Of each run that was there before, and belongs to this sweep: its point. Other rows that
-            were there come last and have none.
+            Of each run of `there` that belongs to this sweep: its point. The others come last and
+            have none.
         """
         with writing(self.target):
             self._journal.sync()
             table = _gather(self.target, self._head)
             pairs = zip(table["id"].to_pylist(), table["point"].to_pylist(), strict=True)
-            points = [numbers.get(key) if key in self._there else point for key, point in pairs]
+            points = [numbers.get(key) if key in self.there else point for key, point in pairs]
             self._close_journal(renumbered(table, points))
 
     def _close_journal(self, table: pa.Table) -> None:

@@ -63,6 +63,8 @@ def rows(place: Path, kind: Any = dict[str, Any]) -> Iterator[Any]:
     try:
         with place.open("rb") as file:
             for line in file:
+                if not line.endswith(b"\n"):
+                    return
                 try:
                     yield decode(line)
                 except msgspec.DecodeError:

@@ -85,7 +85,7 @@ class Plan:
         self._files = Files()
         names = [name for (name,) in spec.grid.axes[0].rows]
         self.sources = tuple(_source(name, spec.folder / name) for name in names)
-        known = {source.digest: source for source in self.sources}
+        known = {source.digest: source for source in reversed(self.sources)}
         for source in self.sources:
             if (other := known[source.digest]) is not source:
                 raise TraceError(f"{source.path}: holds the same sessions as {other.path}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import types
 from collections.abc import Iterator, Sequence
@@ -73,8 +72,8 @@ def _values(outcome: Outcome) -> dict[str, float | None]:
         found[name] = value if value is None or math.isfinite(value) else None
         if outcome.sampled:
             between = interval([each[name] for each in outcome.sampled], value)
-            ends = dataclasses.asdict(between) if between is not None else {}
-            found |= {f"{name}_{end}": number for end, number in ends.items()}
+            if between is not None:
+                found |= {f"{name}_low": between.low, f"{name}_high": between.high}
     return found
 
 

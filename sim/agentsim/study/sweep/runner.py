@@ -12,7 +12,7 @@ from agentsim.errors import Interrupted
 from agentsim.study.sweep.backends import Backend, Lost, Points
 from agentsim.study.sweep.folder import Mode, SweepFolder
 from agentsim.study.sweep.points import Plan, Point
-from agentsim.study.sweep.rows import columns
+from agentsim.study.sweep.rows import RETRIED, columns
 from agentsim.study.sweep.work import Done, FromFile, Work
 
 #: Seconds that a handful of points should take, and most points of one: what is sent to a worker at
@@ -118,7 +118,7 @@ def run_sweep(
                 todo.learn(done)
                 if progress is not None:
                     progress(report)
-            folder.finish(todo.reused)
+            folder.finish(todo.known)
         except KeyboardInterrupt:
             raise SweepInterrupted(report.done, report.total, target) from None
     return report
@@ -155,15 +155,15 @@ class _Todo:
 
     Attributes
     ----------
-    reused : dict of str to int
-        Runs of the folder that are points of the plan.
+    known : dict of str to int
+        Runs that were in the folder and are points of the plan -> which.
     """
 
     def __init__(self, plan: Plan, folder: SweepFolder, report: Report) -> None:
         self._points = iter(plan.points())
         self._folder, self._report = folder, report
         self._runs, self._seconds = 0, 0.0
-        self.reused: dict[str, int] = {}
+        self.known: dict[str, int] = {}
 
     def learn(self, done: list[Done]) -> None:
         """Take into account what runs took."""
@@ -173,12 +173,13 @@ class _Todo:
     def __iter__(self) -> Iterator[Points]:
         handful: list[Point] = []
         for point in self._points:
-            status = self._folder.done.get(point.id)
+            status = self._folder.there.get(point.id)
             if status is not None:
-                self.reused[point.id] = point.number
-                self._report.reused += 1
-                self._report.statuses[status] += 1
-                continue
+                self.known[point.id] = point.number
+                if status not in RETRIED:
+                    self._report.reused += 1
+                    self._report.statuses[status] += 1
+                    continue
             handful.append(point)
             if len(handful) >= self._size():
                 yield tuple(handful)

@@ -11,10 +11,11 @@ import against_vllm
 import laws
 import million
 import start
+import sweep
 import weka
 from measure import HERE, Absent, Row, table
 
-BENCHMARKS = (start, weka, million, laws, against_sched_sim, against_dynamo, against_vllm)
+BENCHMARKS = (start, weka, million, laws, sweep, against_sched_sim, against_dynamo, against_vllm)
 PAGE = HERE.parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
 

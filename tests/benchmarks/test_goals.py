@@ -7,7 +7,16 @@ from measure import Absent
 
 pytestmark = pytest.mark.benchmark
 
-NAMES = ("start", "weka", "million", "laws", "against_sched_sim", "against_dynamo", "against_vllm")
+NAMES = (
+    "start",
+    "weka",
+    "million",
+    "laws",
+    "sweep",
+    "against_sched_sim",
+    "against_dynamo",
+    "against_vllm",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -59,7 +59,7 @@ def test_a_dry_run_makes_nothing(spec: str, out: str) -> None:
     result = agentsim("sweep", spec, "-o", out, "--dry-run", "--jobs", "2")
     assert result.exit_code == 0
     assert result.stdout.startswith("12 points take about ")
-    assert "0: trace=trace.jsonl gpu=l4 engine.max_model_len=4096" in result.stdout
+    assert "0: trace=trace.jsonl gpu=l4 max_model_len=4096 num_agents=1" in result.stdout
     assert not Path(out).exists()
 
 

@@ -25,7 +25,9 @@ _MOST_UNASKED = 10_000
 @click.command("sweep", short_help="Thousands of configurations into one Parquet dataset.")
 @click.argument("spec_file", metavar="SPEC.toml")
 @click.option("-o", "--out", metavar="DIR", help="The dataset; an interrupted sweep goes on there.")
-@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="At a time; default cores.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 4096), metavar="N", help="Runs at a time; default: cores."
+)
 @click.option(
     "--backend",
     type=click.Choice(["joblib", "serial", "ray"]),
@@ -170,8 +172,13 @@ def _dry_text(plan: Plan, cores: int) -> str:
 
 
 def _named(settings: dict[str, Any]) -> str:
-    """Settings as ``-c`` and ``--set`` take them, their names short where that says enough."""
-    return " ".join(f"{name}={_shown(value)}" for name, value in settings.items())
+    """Settings as a line; of their names the last part where no other has it."""
+    last = {name: name.rpartition(".")[2] for name in settings}
+    several = {part for part in last.values() if list(last.values()).count(part) > 1}
+    return " ".join(
+        f"{name if last[name] in several else last[name]}={_shown(value)}"
+        for name, value in settings.items()
+    )
 
 
 def _shown(value: Any) -> str:
@@ -241,7 +248,7 @@ def _text(report: Report, plan: Plan, by: Figure) -> str:
             column.justify = "right"
         for row in rows:
             settings = _named({name: row[name] for name in names if row[name] is not None})
-            values = (_value(row[figure.name], figure) for figure in figures)
+            values = (_value(row[figure.name]) for figure in figures)
             table.add_row(f"{row['point']}", settings, *values)
         parts.append(f"Best by {by.label}:\n{on_screen(table)}")
     if failed := reasons(report.target):
@@ -257,10 +264,12 @@ def _head(figure: Figure) -> str:
     return f"{figure.label}, {figure.unit}"
 
 
-def _value(value: float | None, figure: Figure) -> str:
+def _value(value: float | None) -> str:
     from agentsim.report.durations import significant
 
-    return "-" if value is None else significant(value)
+    if value is None:
+        return "-"
+    return significant(value) if abs(value) >= 0.1 else f"{value:.3g}"
 
 
 def _json(report: Report, by: Figure) -> str:

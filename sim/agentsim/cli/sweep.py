@@ -93,7 +93,7 @@ def sweep_command(
     if plan.num_points > _MOST_UNASKED and not yes:
         raise ConfigError(f"{spec_file}: {_estimate(plan, _cores(jobs, backend))}; --yes runs them")
     assert out is not None
-    with _progress() as progress:
+    with _progress(plan.num_points) as progress:
         report = run_sweep(
             plan,
             Path(out),
@@ -186,7 +186,7 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Report], None]]:
+def _progress(total: int) -> Iterator[Callable[[Report], None]]:
     """Runs done of all, failed, a second, and the time left; on stderr, for terminals only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
@@ -202,7 +202,8 @@ def _progress() -> Iterator[Callable[[Report], None]]:
             if not ran or not elapsed:
                 return Text("")
             left = (task.total - task.completed) * elapsed / ran
-            return Text(f"{ran / elapsed:,.1f} runs/s, {duration(round(left))} left")
+            told = duration(left) if left > 60 else f"{left:.0f} s"
+            return Text(f"{ran / elapsed:,.1f} runs/s, {told} left")
 
     columns = (
         TextColumn("sweep:"),
@@ -214,14 +215,13 @@ def _progress() -> Iterator[Callable[[Report], None]]:
     silent = not sys.stderr.isatty()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=silent) as shown:
-        task = shown.add_task("", total=None, ran=0)
+        task = shown.add_task("", total=total, ran=0)
 
         def tell(report: Report) -> None:
             bad = report.done - report.statuses["ok"]
             failed = f"{count(bad, 'failure')}," if bad else ""
             shown.update(
                 task,
-                total=report.total,
                 completed=report.done,
                 ran=report.ran,
                 description=failed,

@@ -56,7 +56,7 @@ class Serial:
 
     def run(self, work: Work, handfuls: Iterator[Points]) -> Iterator[list[Done] | Lost]:
         """See `Backend`."""
-        return map(work, handfuls)
+        return (work((point,)) for points in handfuls for point in points)
 
 
 @dataclass(frozen=True, slots=True)

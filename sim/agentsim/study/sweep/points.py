@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from agentsim.domain.config import Config, make_config, to_plain
-from agentsim.domain.settings import flat, merge, nested
+from agentsim.domain.settings import flatten, merge, nested
 from agentsim.domain.trace import Trace
 from agentsim.errors import ConfigError, TraceError
 from agentsim.report.document import package_version
@@ -123,7 +123,7 @@ class Plan:
         known = self._hash.copy()
         known.update(_json([self.sources[source].digest, self._files.within(plain)]))
         key = known.hexdigest()[:_DIGITS]
-        return Point(number, key, source, dict(flat(tables)), config, failure)
+        return Point(number, key, source, flatten(tables), config, failure)
 
     def points(self) -> Iterator[Point]:
         """All of them, one after the other."""

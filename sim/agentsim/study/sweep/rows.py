@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from agentsim.domain.config import Config, to_plain
-from agentsim.domain.settings import flat
+from agentsim.domain.settings import flatten
 from agentsim.report.document import package_version
 from agentsim.study.evaluate import Outcome
 from agentsim.study.figures import Figure
@@ -49,7 +49,7 @@ def row(
     outcome: Outcome | None = None,
 ) -> dict[str, Any]:
     """The row of a point; without what does not exist."""
-    config = point.settings if point.config is None else dict(flat(to_plain(point.config)))
+    config = point.settings if point.config is None else flatten(to_plain(point.config))
     found = {
         "point": point.number,
         "id": point.id,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from agentsim.domain.config import Config, check_layer, load_settings
-from agentsim.domain.settings import check_known, flat, merge, nested, read_toml, structured
+from agentsim.domain.settings import check_known, flatten, merge, nested, read_toml, structured
 from agentsim.errors import ConfigError, UnknownName
 from agentsim.machine.catalog import find_model, gpus
 from agentsim.machine.presets import PRESETS
@@ -128,8 +128,8 @@ def read_spec(path: Path) -> Spec:
     axes = [
         Axis((TRACE,), tuple((trace,) for trace in traces)),
         *_sampled(path, given.sample),
-        *(_axis(path, "vary", {name: values}) for name, values in flat(given.vary)),
-        *(_axis(path, f"zip[{i}]", dict(flat(table))) for i, table in enumerate(given.zip)),
+        *(_axis(path, "vary", {name: values}) for name, values in flatten(given.vary).items()),
+        *(_axis(path, f"zip[{i}]", flatten(table)) for i, table in enumerate(given.zip)),
     ]
     if given.repeats > 1:
         first = base.get("seed", 0)
@@ -154,7 +154,7 @@ def _base(path: Path, given: SpecFile) -> tuple[dict[str, Any], tuple[str, ...]]
         preset=PRESETS[given.preset].settings if given.preset is not None else None,
     )
     own: dict[str, Any] = {}
-    for name, value in flat(given.base):
+    for name, value in flatten(given.base).items():
         known, plain = _checked(path, "base", name, value)
         if known in own:
             raise ConfigError(f"{path}: base: {name}: given twice, also as {known!r}")
@@ -188,7 +188,7 @@ def _axis(path: Path, table: str, lists: Mapping[str, Any]) -> Axis:
 
 def _sampled(path: Path, sample: Sample) -> list[Axis]:
     place = f"{path}: sample"
-    given = dict(flat(sample.ranges))
+    given = flatten(sample.ranges)
     if not sample.count and not given:
         return []
     if not sample.count or not given:
@@ -228,7 +228,7 @@ def _checked(path: Path, table: str, name: str, value: Any) -> tuple[str, Any]:
         beside = path.parent / value
         value = str(beside) if beside.is_file() else value
     known = check_layer(place, nested({name: value}))
-    ((name, _),) = flat(known)
+    ((name, _),) = flatten(known).items()
     plain: Any = msgspec.to_builtins(structured(place, known, Config))
     for part in name.split("."):
         plain = plain[part]

@@ -12,10 +12,13 @@ import laws
 import million
 import start
 import studies
+import sweep
 import weka
 from measure import HERE, Absent, Row, table
 
-BENCHMARKS = (start, studies, weka, million, laws, against_sched_sim, against_dynamo, against_vllm)
+BENCHMARKS = (
+    start, studies, weka, million, laws, sweep, against_sched_sim, against_dynamo, against_vllm
+)  # fmt: skip
 PAGE = HERE.parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"
 

@@ -13,6 +13,7 @@ NAMES = (
     "weka",
     "million",
     "laws",
+    "sweep",
     "against_sched_sim",
     "against_dynamo",
     "against_vllm",

@@ -45,7 +45,8 @@ def test_help_fits_the_screen_and_documents_every_option(name: str) -> None:
     for param in command.commands[name].params:
         if isinstance(param, click.Option):
             assert (param.help or "").strip().endswith((".", ":", "none")), param.name
-        assert param.metavar or param.is_flag or isinstance(param.type, click.types.IntParamType)
+        says = (click.types.IntParamType, click.Choice)
+        assert param.metavar or param.is_flag or isinstance(param.type, says)
 
 
 def test_the_list_of_commands_says_what_each_does() -> None:

@@ -19,6 +19,7 @@ RUNS = {
     "replay": "trace.jsonl --assumptions --explain",
     "compare": "trace.jsonl -c hf -c full --vary gpu=l4,h100",
     "plan": "trace.jsonl --slo 'p95 ttft < 9s' --vary gpu=l4,h100 --trials 4 --jobs 1",
+    "sweep": "sweep.toml -o runs --jobs 1",
     "explain": "trace.jsonl -c hf -c full",
     "score": "trace.jsonl",
     "plot": "trace.jsonl -o figure.png",

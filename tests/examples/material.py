@@ -29,9 +29,16 @@ _STEP = (
     "{} generation tokens, iteration elapsed time: {} ms, GPU KV cache usage: {}%\n"
 )
 
+_SWEEP = """
+trace = "trace.jsonl"
+[vary]
+gpu = ["l4", "h100"]
+"""
+
 #: Files that stand for the words in capitals of a command.
 _FILLED = {
     "RUNS_DIR": "measured/mine",
+    "SPEC.toml": "sweep.toml --jobs 1",
     "SCENARIO.json": "01-single.json",
     "FILES...": "server.log --model qwen2.5-14b-awq",
     "FILES": "server.log --model qwen2.5-14b-awq",
@@ -56,6 +63,8 @@ def write_material(folder: Path) -> None:
     """Fill an empty folder: traces, logs below `home`, measured runs, what a server said."""
     folder.mkdir(exist_ok=True)
     shutil.copytree(ROOT / "traces", folder / "traces")
+    shutil.copytree(ROOT / "docs" / "sweep", folder / "docs" / "sweep")
+    (folder / "sweep.toml").write_text(_SWEEP, encoding="utf-8")
     shutil.copytree(SAMPLES / "claude-code", folder / "home" / ".claude" / "projects" / "mine")
     shutil.copy(SAMPLES / "openai" / "pairs.jsonl", folder / "gateway-1.jsonl")
     shutil.copy(ROOT / "tests" / "oracle" / "scenarios" / "01-single.json", folder)

@@ -23,6 +23,7 @@ from agentsim.cli.plot import plot_command
 from agentsim.cli.replay import replay_command
 from agentsim.cli.schedule import schedule_command
 from agentsim.cli.score import score_command
+from agentsim.cli.sweep import sweep_command
 from agentsim.cli.tables import list_command
 from agentsim.cli.validate import validate_command
 
@@ -34,6 +35,7 @@ command = Door(
         explain_command,
         score_command,
         plan_command,
+        sweep_command,
         plot_command,
         inspect_command,
         import_command,

@@ -25,7 +25,6 @@ from agentsim.errors import ConfigError
 @click.option(
     "--weights",
     type=click.Choice(["all", "same"]),
-    metavar="WHICH",
     default="all",
     help="all: any weight format of the model (default); same: as it is.",
 )

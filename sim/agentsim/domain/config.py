@@ -301,6 +301,21 @@ def load_config(
     ConfigError
         Naming source and setting: unknown (with the nearest known one), or of a wrong value.
     """
+    return make_config(
+        load_settings(path, sets=sets, engine_args=engine_args, gpu=gpu, model=model, preset=preset)
+    )
+
+
+def load_settings(
+    path: Path | None = None,
+    *,
+    sets: Sequence[str] = (),
+    engine_args: Mapping[str, Any] | None = None,
+    gpu: str | None = None,
+    model: str | None = None,
+    preset: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `load_config` is given, as tables: each layer right by itself, not yet together."""
     layers: list[tuple[str, dict[str, Any]]] = [("preset", nested(preset or {}))]
     if path is not None:
         layers.append((str(path), read_toml(path)))
@@ -310,9 +325,31 @@ def load_config(
     layers.extend((f"--set {text.partition('=')[0]}", read_set(text)) for text in sets)
     settings: dict[str, Any] = {}
     for place, layer in layers:
-        known = check_known(place, layer, Config, ALIASES)
-        structured(place, known, Config)
-        settings = merge(settings, known)
+        settings = merge(settings, check_layer(place, layer))
+    return settings
+
+
+def check_layer(place: str, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from one place, under the names of `Config`, if each is known and of a right value.
+
+    Raises
+    ------
+    ConfigError
+        Naming place and setting.
+    """
+    known = check_known(place, layer, Config, ALIASES)
+    structured(place, known, Config)
+    return known
+
+
+def make_config(settings: Mapping[str, Any]) -> Config:
+    """The settings of a run from tables of them.
+
+    Raises
+    ------
+    ConfigError
+        If settings contradict one another.
+    """
     if "model" not in settings:
         settings = merge({"engine": CASE_STUDY}, settings)
     config = structured("configuration", settings, Config)

@@ -16,7 +16,14 @@ from agentsim.errors import ConfigError
 S = TypeVar("S", bound=msgspec.Struct)
 
 _CHOICES = "expected one of "
-_TYPES = {"int": "an integer", "float": "a number", "str": "text", "bool": "true or false"}
+_TYPES = {
+    "int": "an integer",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 
 
 def read_set(text: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ order of eviction and in every other.
 from __future__ import annotations
 
 import random
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +28,9 @@ from agentsim.machine.blocks import BlockPool, BlockTable
 from agentsim.machine.content import Span, Tip
 from agentsim.machine.laws import check_pool
 from agentsim.machine.ordered_blocks import OrderedPool
-from agentsim.policies.evictions import EVICTIONS, Belady, EvictionOrder
+from agentsim.policies.evictions import EvictionOrder
 from properties.naive_pool import NaivePool, NaiveTable, Tokens
+from properties.orders import ORDERS
 
 LONGEST_PATH = 60
 
@@ -279,23 +279,6 @@ class OneEndedMachine(PoolMachine):
     two_ended = False
 
 
-class Scrambled:
-    """An order without sense: any block may go before any other."""
-
-    sees_depth = True
-
-    def rank(self, use: BlockUse, depth: int) -> tuple[int, ...]:
-        return (zlib.crc32(repr((use.call, use.hits, depth)).encode()) % 4,)
-
-
-def foreseen() -> Belady:
-    """The future of some of the calls of a machine."""
-    table = {("s0", "c0"): [(4, 1), (9, 6)], ("s0", "c3"): [(8, 3)], ("s1", "c1"): [(2, 2), (30, 4)]}
-    return Belady(table)
-
-
-ORDERS: dict[str, EvictionOrder] = {name: EVICTIONS[name]() for name in EVICTIONS}
-ORDERS |= {"belady": foreseen(), "scrambled": Scrambled()}
 MACHINES = [PoolMachine, OneEndedMachine] + [
     type(f"Machine of {name}", (PoolMachine,), {"order": order}) for name, order in ORDERS.items()
 ]

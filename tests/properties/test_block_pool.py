@@ -279,9 +279,19 @@ class OneEndedMachine(PoolMachine):
     two_ended = False
 
 
-MACHINES = [PoolMachine, OneEndedMachine] + [
-    type(f"Machine of {name}", (PoolMachine,), {"order": order}) for name, order in ORDERS.items()
-]
+class ForeseeingMachine(PoolMachine):
+    """The same with blocks evicted by their future."""
+
+    order = ORDERS["belady"]
+
+
+class ScrambledMachine(PoolMachine):
+    """The same with any block evicted before any other."""
+
+    order = ORDERS["scrambled"]
+
+
+MACHINES = [PoolMachine, OneEndedMachine, ForeseeingMachine, ScrambledMachine]
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -90,8 +90,9 @@ def test_the_table_is_what_looking_ahead_gives(made: list[Session], replicas: in
             if rows[j][2] != rows[i][2] or starts[j] < ends[i]:
                 continue
             other = tokens_of(made, *rows[j][:2], with_output=False)[:-1]
-            same = next((k for k, pair in enumerate(zip(mine, other)) if pair[0] != pair[1]), None)
-            same = min(len(mine), len(other)) if same is None else same
+            pairs = enumerate(zip(mine, other, strict=False))
+            first = next((k for k, (a, b) in pairs if a != b), None)
+            same = min(len(mine), len(other)) if first is None else first
             for depth in range(1, same + 1):
                 best[depth] = min(best.get(depth, 1 << 62), int(starts[j]))
         for depth in range(1, len(mine) + 1):

@@ -118,7 +118,7 @@ class OrderedPool(BlockPool):
             elif self._sees_depth and heap:
                 num_blocks = self._num_before(heap[0][0], extent, num_blocks)
             self._shorten(extent, num_blocks)
-            if is_alone and extent.before is not None:
+            if is_alone and extent.lo < extent.hi:
                 self._push(extent)
             else:
                 self._offer_kept_by(node)

@@ -128,6 +128,8 @@ def simulate(
         facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
         if host is not None:
             facts["kv_offloading"] = simulation.offloaded()
+        if eviction is not None:
+            facts["eviction"] = type(eviction).__name__
         if stopped:
             facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": simulation.num_calls}
         else:

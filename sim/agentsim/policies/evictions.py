@@ -33,8 +33,8 @@ class EvictionOrder(Protocol):
         Parameters
         ----------
         use : BlockUse
-            What is known of the block. It does not change while the block is free, and the answer
-            must depend on nothing that does.
+            What is known of the block, as long as it is free. The answer must depend on nothing
+            else but the depth.
         depth : int
             Tokens of the prompt up to the end of the block; 0 if the order does not see it.
         """

@@ -99,16 +99,18 @@ class NaivePool:
             for end in range(size, len(content) - 1, size)
         }
 
+        def is_second_copy(block: int) -> bool:
+            return next(iter(self.cached[self.hashes[block]])) != block
+
         def may_go(block: int) -> bool:
-            content = self.hashes[block]
-            return content not in continued or next(iter(self.cached[content])) != block
+            return self.hashes[block] not in continued or is_second_copy(block)
 
         def key(block: int) -> tuple[object, ...]:
             depth = len(self.hashes[block]) - 1
             use = self.uses[block]
             assert self.order is not None
-            rank = self.order.rank(use, depth if self.order.sees_depth else 0)
-            return rank, use.freed, -depth
+            has_depth = self.order.sees_depth and not is_second_copy(block)
+            return self.order.rank(use, depth if has_depth else 0), use.freed, -depth
 
         return min(filter(may_go, self.free), key=key)
 

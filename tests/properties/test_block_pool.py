@@ -372,3 +372,17 @@ def test_extents_are_as_good_as_blocks_in_a_long_life(
 ) -> None:
     """The same over some thousand moves."""
     Life(machine(), seed).live(4000)
+
+
+def test_of_two_copies_the_second_is_evicted_from_its_end() -> None:
+    """One sequence fills its blocks before the other has entered the same ones in the cache; what
+    both then leave is evicted under every order, block by block."""
+    for order in ORDERS.values():
+        machine: PoolMachine = type("Machine", (PoolMachine,), {"order": order})()
+        machine.make(1, 40, [([("a", 0, 12)], 0)] * 2)
+        machine.admit([(1, 100, 0), (1, 100, 80), (0, 100, 80)], 0)
+        machine.grow([(1, 11, 100), (1, 8, 100)])
+        machine.release([(1, True), (0, False), (1, True)])
+        machine.run_through(11)
+        machine.agree()
+        machine.teardown()

@@ -364,7 +364,7 @@ def _check_offloading(engine: EngineConfig) -> None:
 
 
 def _check_eviction(engine: EngineConfig) -> None:
-    """Refuse another order of eviction where nothing is evicted in any."""
+    """Refuse another order of eviction where it would decide nothing."""
     for setting, is_so, why in (
         (f"kind {engine.kind!r}", engine.kind != "vllm", "only kind 'vllm' keeps a prefix cache"),
         ("enable_prefix_caching false", not engine.enable_prefix_caching, "nothing is cached"),

@@ -60,7 +60,8 @@ class Batcher:
         self.running: dict[Sequence, None] = {}  # in order of admission
         self.lag = 1 if rules.async_scheduling else 0
         self.group = DecodeGroup(rules.block_size, self.lag, window)
-        self.memory = Memory(rules, self.group, eviction or make_eviction(rules.eviction))
+        order = make_eviction(rules.eviction) if eviction is None else eviction
+        self.memory = Memory(rules, self.group, order)
         self.pool = self.memory.pool
         self.loose: list[Sequence] = []  # running and not in the group, in order of admission
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in

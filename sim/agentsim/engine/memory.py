@@ -101,11 +101,7 @@ class Memory:
 
 
 def _new_pool(rules: Rules, order: EvictionOrder) -> BlockPool:
-    num_blocks, size, is_caching = (
-        rules.usable_blocks,
-        rules.block_size,
-        rules.enable_prefix_caching,
-    )
+    num_blocks, is_caching = rules.usable_blocks, rules.enable_prefix_caching
     if type(order) is Lru or not is_caching:
-        return BlockPool(num_blocks, size, is_caching, rules.two_ended_free_queue)
-    return OrderedPool(num_blocks, size, order.rank, order.sees_depth)
+        return BlockPool(num_blocks, rules.block_size, is_caching, rules.two_ended_free_queue)
+    return OrderedPool(num_blocks, rules.block_size, order.rank, order.sees_depth)

@@ -5,7 +5,7 @@ content, or when it is a second copy, which no lookup returns. Of these the one 
 goes, of equals the one that was freed first, and of those freed together the last in its prompt. So
 cached content always begins at the start of a prompt, whatever the order, as in SGLang's radix
 cache, which evicts leaves. Blocks in use do not count: what they continue is in use too, or is
-found nowhere.
+found nowhere. A second copy has no depth: losing it costs nothing, wherever it stands.
 
 Ranks are of blocks; the work is in extents. Those that may go next stand in a heap, with entries
 that may be stale and are looked at again when they come up.
@@ -109,6 +109,8 @@ class OrderedPool(BlockPool):
             assert use is not None
             if extent.before is None or extent.hi != -key[2] or use.freed != key[1]:  # stale
                 continue
+            if self._sees_depth and key[0] != self._rank_of(extent, extent.hi):  # another copy left
+                continue
             num_blocks = min(most, extent.hi - self._first_to_go(extent))
             if num_blocks <= 0:  # it is offered again when what keeps it has gone
                 continue
@@ -135,12 +137,8 @@ class OrderedPool(BlockPool):
     def _first_to_go(self, extent: Extent) -> int:
         """The first of the blocks at the end of a free extent that may go now, last first."""
         node, first = extent.node, extent.lo
-        if node.overlap:
-            for other in node.extents:
-                if other is extent:
-                    break
-                if other.lo < extent.hi <= other.hi:  # the copy that a lookup returns
-                    return first
+        if _is_second_copy(extent):
+            return first
         for other in node.extents:
             if not other.refs and other is not extent:
                 first = max(first, other.hi - 1)
@@ -176,8 +174,24 @@ class OrderedPool(BlockPool):
         """The key of the block of an extent that ends at `end`."""
         use = extent.use
         assert use is not None
-        rank = self._rank(use, end * self.block_size if self._sees_depth else 0)
-        return rank, use.freed, -end, self._num_entries
+        return self._rank_of(extent, end), use.freed, -end, self._num_entries
+
+    def _rank_of(self, extent: Extent, end: int) -> Rank:
+        use = extent.use
+        assert use is not None
+        has_depth = self._sees_depth and not _is_second_copy(extent)
+        return self._rank(use, end * self.block_size if has_depth else 0)
+
+
+def _is_second_copy(extent: Extent) -> bool:
+    """Whether a lookup returns another extent for the last block of this one."""
+    if extent.node.overlap:
+        for other in extent.node.extents:
+            if other is extent:
+                return False
+            if other.lo < extent.hi <= other.hi:
+                return True
+    return False
 
 
 def _has_free(node: Node) -> bool:

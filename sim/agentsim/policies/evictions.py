@@ -36,7 +36,8 @@ class EvictionOrder(Protocol):
             What is known of the block, as long as it is free. The answer must depend on nothing
             else but the depth.
         depth : int
-            Tokens of the prompt up to the end of the block; 0 if the order does not see it.
+            Tokens of the prompt up to the end of the block; 0 if the order does not see it, or if
+            the block is a second copy of what stays.
         """
 
 

@@ -49,6 +49,7 @@ COMPILED = (
     "machine/coefficients",
     "machine/content",
     "machine/host_tier",
+    "machine/ordered_blocks",
     "machine/roofline",
     "workload/drafts",
     "workload/held",

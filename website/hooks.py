@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 OUTSIDE = (
     "CHANGELOG.md",
     "DESIGN.md",
+    "examples/README.md",
     "traces/README.md",
     "tests/benchmarks/README.md",
     "tests/oracle/README.md",

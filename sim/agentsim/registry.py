@@ -25,6 +25,8 @@ class Registry(Mapping[str, T]):
         not built in.
     aliases : mapping of str to str
         Other spellings of built-in names.
+    expected : type
+        What a plugin must be an instance of.
 
     Examples
     --------
@@ -38,10 +40,12 @@ class Registry(Mapping[str, T]):
         entries: Mapping[str, T],
         entry_point_group: str | None = None,
         aliases: Mapping[str, str] | None = None,
+        expected: type = object,
     ) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._group = entry_point_group
+        self._expected = expected
         self._aliases = {alias.lower(): name for alias, name in (aliases or {}).items()}
 
     def name_of(self, name: str) -> str:
@@ -85,4 +89,9 @@ class Registry(Mapping[str, T]):
                 f"{self.kind} {point.name!r}: plugin {point.value!r} does not load: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        if not isinstance(loaded, self._expected):
+            raise ConfigError(
+                f"{self.kind} {point.name!r}: plugin {point.value!r} is a "
+                f"{type(loaded).__name__}, expected a {self._expected.__name__}"
+            )
         return loaded

@@ -21,6 +21,7 @@ from agentsim.machine.api_server import NO_SERVER
 from agentsim.machine.host_memory import size_host_memory
 from agentsim.machine.system import System, build_system
 from agentsim.policies.acceptance import assumption, resolve
+from agentsim.policies.evictions import EvictionOrder
 from agentsim.report.store import RunFolder
 from agentsim.workload.fit import fit_to_limit, share_heads
 
@@ -38,6 +39,7 @@ def simulate(
     progress: Callable[[int, int, int], None] | None = None,
     watch: Watch | None = None,
     system: System | None = None,
+    eviction: EvictionOrder | None = None,
     assumptions: Sequence[dict[str, Any]] = (),
     out: Path | None = None,
     force: bool = False,
@@ -61,6 +63,9 @@ def simulate(
         run.
     system : System or None
         What `build_system(config)` gives, if it was made before.
+    eviction : EvictionOrder or None
+        An order of eviction that has no name because it needs a table of its own, such as
+        `policies.evictions.Belady`; in place of `engine.eviction`.
     assumptions : sequence of dict
         Assumptions made before, put in front of the run's own.
     out : Path or None
@@ -107,6 +112,7 @@ def simulate(
             contiguous=system.contiguous,
             api=system.api,
             host=host,
+            eviction=eviction,
             exact=exact,
             check=check,
             progress=progress,
@@ -122,6 +128,8 @@ def simulate(
         facts = _facts(system, rules, config.agents.num_agents or len(trace), ledger)
         if host is not None:
             facts["kv_offloading"] = simulation.offloaded()
+        if eviction is not None:
+            facts["eviction"] = type(eviction).__name__
         if stopped:
             facts["interrupted"] = {"calls_done": ledger.num_calls, "calls": simulation.num_calls}
         else:
@@ -171,6 +179,7 @@ def rules_of(system: System) -> Rules:
         async_scheduling=bool(engine.async_scheduling),
         lone_prefill_exempt=engine.lone_prefill_exempt,
         two_ended_free_queue=engine.free_queue == "two-ended",
+        eviction=engine.eviction,
     )
 
 

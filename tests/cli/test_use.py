@@ -22,7 +22,18 @@ def test_without_arguments_help_goes_to_stderr() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["gpus", "models", "schedulers", "drafters", "formats", "presets", "settings"]
+    "kind",
+    [
+        "gpus",
+        "models",
+        "schedulers",
+        "evictions",
+        "drafters",
+        "metrics",
+        "formats",
+        "presets",
+        "settings",
+    ],
 )
 def test_lists_fit_the_screen_and_have_their_names_in_full(kind: str) -> None:
     rows = json.loads(agentsim("list", kind, "--json").stdout)

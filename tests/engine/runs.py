@@ -25,6 +25,7 @@ from agentsim.engine.rules import Rules
 from agentsim.engine.simulation import Simulation
 from agentsim.machine.api_server import NO_SERVER, ApiServer
 from agentsim.machine.host_memory import HostMemory
+from agentsim.policies.evictions import EvictionOrder
 
 IntArray = npt.NDArray[np.int64]
 
@@ -124,6 +125,7 @@ def serve(
     acceptance: float = 0.0,
     api: ApiServer = NO_SERVER,
     host: HostMemory | None = None,
+    eviction: EvictionOrder | None = None,
     prepare: Callable[[Any], None] = lambda server: None,
     replicas: int = 1,
     routing: str = "round-robin",
@@ -149,6 +151,7 @@ def serve(
         check=check,
         api=api,
         host=host,
+        eviction=eviction,
         ledger=ledger,
     )
     for server in simulation.servers:

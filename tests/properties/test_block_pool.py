@@ -1,7 +1,8 @@
 """The block pool of extents beside a pool of blocks: nothing that can be observed differs.
 
 A machine of hypothesis opens and extends paths, admits sequences on them, lets them grow, preempts
-and finishes them in any interleaving, with several tables on the same content at once.
+and finishes them in any interleaving, with several tables on the same content at once. In vLLM's
+order of eviction and in every other.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from agentsim.domain.block_use import BlockUse
 from agentsim.machine.blocks import BlockPool, BlockTable
 from agentsim.machine.content import Span, Tip
 from agentsim.machine.laws import check_pool
+from agentsim.machine.ordered_blocks import OrderedPool
+from agentsim.policies.evictions import EvictionOrder
 from properties.naive_pool import NaivePool, NaiveTable, Tokens
+from properties.orders import ORDERS
 
 LONGEST_PATH = 60
 
@@ -66,6 +71,7 @@ class PoolMachine(RuleBasedStateMachine):
     """A pool beside a naive one."""
 
     two_ended = True
+    order: EvictionOrder | None = None
 
     @initialize(
         block_size=st.sampled_from([1, 2, 4]),
@@ -75,8 +81,13 @@ class PoolMachine(RuleBasedStateMachine):
     def make(self, block_size: int, num_tokens: int, first: list[tuple[list[Span], int]]) -> None:
         num_blocks = num_tokens // block_size
         self.block_size = block_size
-        self.pool = BlockPool(num_blocks, block_size, two_ended=self.two_ended)
-        self.naive = NaivePool(num_blocks, block_size, self.two_ended)
+        order = self.order
+        if order is None:
+            self.pool = BlockPool(num_blocks, block_size, two_ended=self.two_ended)
+        else:
+            self.pool = OrderedPool(num_blocks, block_size, order.rank, order.sees_depth)
+        self.naive = NaivePool(num_blocks, block_size, self.two_ended, order)
+        self.num_opened = 0
         self.paths: list[Path] = []
         self.num_fresh = 0
         for spans, fresh in first:
@@ -205,7 +216,12 @@ class PoolMachine(RuleBasedStateMachine):
 
     def _add(self, tip: Tip, tokens: Tokens) -> None:
         assert tip.length == len(tokens) - 1
-        self.paths.append(Path(tip, tokens, BlockTable(tip), NaiveTable(tokens)))
+        use = None
+        if self.order is not None:
+            number = self.num_opened
+            use = BlockUse(f"s{number % 3}", f"c{number % 5}", ends_session=number % 4 == 0)
+        self.num_opened += 1
+        self.paths.append(Path(tip, tokens, BlockTable(tip, use), NaiveTable(tokens, use)))
 
     def _fresh(self, length: int) -> Span:
         self.num_fresh += 1
@@ -263,7 +279,22 @@ class OneEndedMachine(PoolMachine):
     two_ended = False
 
 
-@pytest.mark.parametrize("machine", [PoolMachine, OneEndedMachine])
+class ForeseeingMachine(PoolMachine):
+    """The same with blocks evicted by their future."""
+
+    order = ORDERS["belady"]
+
+
+class ScrambledMachine(PoolMachine):
+    """The same with any block evicted before any other."""
+
+    order = ORDERS["scrambled"]
+
+
+MACHINES = [PoolMachine, OneEndedMachine, ForeseeingMachine, ScrambledMachine]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_extents_are_as_good_as_blocks(machine: type[PoolMachine]) -> None:
     """Hits, free and cached blocks and evictions agree with a pool of single blocks."""
     run_state_machine_as_test(
@@ -334,10 +365,24 @@ class Life:
         return self.draw.randrange(1 << 16)
 
 
-@pytest.mark.parametrize("machine", [PoolMachine, OneEndedMachine])
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("seed", range(12))
 def test_extents_are_as_good_as_blocks_in_a_long_life(
     machine: type[PoolMachine], seed: int
 ) -> None:
     """The same over some thousand moves."""
     Life(machine(), seed).live(4000)
+
+
+def test_of_two_copies_the_second_is_evicted_from_its_end() -> None:
+    """One sequence fills its blocks before the other has entered the same ones in the cache; what
+    both then leave is evicted under every order, block by block."""
+    for order in ORDERS.values():
+        machine: PoolMachine = type("Machine", (PoolMachine,), {"order": order})()
+        machine.make(1, 40, [([("a", 0, 12)], 0)] * 2)
+        machine.admit([(1, 100, 0), (1, 100, 80), (0, 100, 80)], 0)
+        machine.grow([(1, 11, 100), (1, 8, 100)])
+        machine.release([(1, True), (0, False), (1, True)])
+        machine.run_through(11)
+        machine.agree()
+        machine.teardown()

@@ -19,6 +19,7 @@ from agentsim.engine.rules import Rules
 from agentsim.machine.api_server import NO_SERVER, ApiServer
 from engine.loads import MAX_MODEL_LEN, rules, sessions
 from engine.runs import GridCost, Served, serve
+from properties.orders import ORDERS
 
 MORE = {
     "made": sessions(),
@@ -30,6 +31,7 @@ MORE = {
     "replicas": st.sampled_from([1, 1, 2, 3]),
     "routing": st.sampled_from(["round-robin", "random", "least-load", "prefix-hash"]),
     "api": st.sampled_from([NO_SERVER, NO_SERVER, ApiServer(10, 0.0, 0), ApiServer(7, 0.1, 3)]),
+    "eviction": st.sampled_from([None, None, None, *ORDERS.values()]),
 }
 
 
@@ -54,6 +56,7 @@ JUST_BACK = {
     "replicas": 1,
     "routing": "round-robin",
     "api": NO_SERVER,
+    "eviction": None,
 }
 
 
@@ -80,6 +83,7 @@ CAP_FALLS = {
     "replicas": 1,
     "routing": "round-robin",
     "api": NO_SERVER,
+    "eviction": None,
 }
 
 
@@ -114,6 +118,7 @@ SAME_BLOCK = {
     "replicas": 1,
     "routing": "round-robin",
     "api": NO_SERVER,
+    "eviction": None,
 }
 
 

@@ -14,6 +14,7 @@ from agentsim.machine.host_memory import HostMemory
 from agentsim.machine.host_tier import Found, HostTier
 from engine.loads import rules, sessions
 from engine.runs import GridCost, serve
+from properties.orders import ORDERS
 from properties.test_exact_equals_fast import assert_equal
 
 KEYS = st.lists(st.integers(0, 9), min_size=1, max_size=6, unique=True)
@@ -99,6 +100,7 @@ def test_the_tier_is_a_list_of_blocks(num_blocks: int, deeds: list[tuple[str, li
     timeout_s=st.sampled_from([None, None, 40e-9, 300e-9]),
     num_agents=st.sampled_from([None, None, 1, 2]),
     replicas=st.sampled_from([1, 1, 2]),
+    eviction=st.sampled_from([None, None, *ORDERS.values()]),
 )
 @settings(max_examples=150)
 def test_every_load_is_served_by_the_laws(

@@ -30,30 +30,6 @@ def resolved(method: str = "ngram", **given: Any) -> Acceptance:
     return resolve(Config(engine=engine, speculation=SpeculationConfig(**given)))
 
 
-class TestEveryModel:
-    """What any acceptance model must keep."""
-
-    numbers = st.fixed_dictionaries(
-        {
-            "rate": st.floats(0, 1),
-            "rates": st.just((0.9, 0.6, 0.3, 0.0)),
-            "spread": st.floats(0, 0.5),
-            "proposal": st.floats(0, 1),
-        }
-    )
-
-    @given(st.sampled_from(sorted(DRAFTERS)), numbers, st.integers(0, 4), st.integers(0, 50))
-    def test_no_more_is_accepted_than_drafted_and_again_the_same(
-        self, model: str, numbers: dict[str, Any], num_drafts: int, position: int
-    ) -> None:
-        extra = {"ngram_acceptance": 0.4}
-        first, again = (drafter(model, extra=extra, **numbers) for _ in range(2))
-        assert first.propose() in (0, 4)
-        again.propose()
-        assert 0 <= first.accept(num_drafts, position) <= num_drafts
-        assert first.accept(num_drafts, position) == again.accept(num_drafts, position)
-
-
 def share(of: Drafter, num_drafts: int) -> float:
     return sum(of.accept(num_drafts, n * num_drafts) for n in range(MANY)) / MANY
 

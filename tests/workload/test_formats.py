@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +12,7 @@ from agentsim.domain.trace import Call, Session, Trace
 from agentsim.errors import ConfigError, TraceError, UnknownName
 from agentsim.workload.formats import FORMATS, Format, read_trace
 from agentsim.workload.lines import Lines
+from workload.contract import FormatContract
 from workload.texts import HEADER, call_line, text_of
 
 #: A small file of each format: two calls.
@@ -29,46 +29,15 @@ def test_every_format_of_ours_has_a_sample() -> None:
     assert list(FORMATS) == list(SAMPLES)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
-class TestEveryFormat:
-    """What every entry of the table must do."""
+@pytest.mark.parametrize(("name", "sample"), SAMPLES.items())
+class TestEveryFormat(FormatContract):
+    """It keeps what every format must."""
 
-    def test_it_is_detected_and_no_other_claims_it(self, name: str, tmp_path: Path) -> None:
+    def test_json_cut_short_is_told(self, name: str, sample: bytes, tmp_path: Path) -> None:
         path = tmp_path / "t"
-        path.write_bytes(SAMPLES[name])
-        assert read_trace(path).sessions == read_trace(path, format=name).sessions
-        first = text_of_first(SAMPLES[name])
-        assert [other for other in FORMATS if FORMATS[other].detect(first)] == [name]
-
-    def test_it_gives_calls_in_order_with_resolved_references(
-        self, name: str, tmp_path: Path
-    ) -> None:
-        path = tmp_path / "t"
-        path.write_bytes(SAMPLES[name])
-        trace = read_trace(path)
-        assert trace.num_calls == 2
-        for session in trace:
-            seen: list[str] = []
-            for call in session.calls:
-                assert all(needed in seen for needed in call.after)
-                seen.append(call.id)
-
-    def test_a_line_cut_short_names_file_and_line(self, name: str, tmp_path: Path) -> None:
-        path = tmp_path / "t"
-        path.write_bytes(SAMPLES[name].rstrip()[:-5])
-        last = SAMPLES[name].count(b"\n")
-        with pytest.raises(TraceError, match=rf"^{path}:{last}: malformed JSON: "):
+        path.write_bytes(sample.rstrip()[:-5])
+        with pytest.raises(TraceError, match=": malformed JSON: "):
             read_trace(path)
-
-    def test_reading_twice_gives_the_same(self, name: str, tmp_path: Path) -> None:
-        path = tmp_path / "t"
-        path.write_bytes(SAMPLES[name])
-        assert read_trace(path).sessions == read_trace(path).sessions
-
-
-def text_of_first(data: bytes) -> dict[str, object]:
-    record: dict[str, object] = json.loads(data.splitlines()[0])
-    return record
 
 
 def test_a_file_of_no_known_format_is_told(tmp_path: Path) -> None:

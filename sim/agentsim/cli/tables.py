@@ -88,11 +88,39 @@ def _drafters() -> Iterator[Row]:
         yield {"name": name, "about": _about(DRAFTERS, name)}
 
 
+def _evictions() -> Iterator[Row]:
+    from agentsim.policies.evictions import EVICTIONS
+
+    for name in EVICTIONS:
+        yield {"name": name, "about": _about(EVICTIONS, name)}
+
+
+def _metrics() -> Iterator[Row]:
+    from agentsim.report.metrics import METRICS
+
+    for name in METRICS:
+        try:
+            metric = METRICS[name]
+        except ConfigError as error:
+            yield {"name": name, "unit": "-", "better": "-", "meaning": str(error)}
+            continue
+        yield {
+            "name": name,
+            "unit": metric.unit,
+            "better": metric.better,
+            "meaning": metric.meaning,
+        }
+
+
 def _formats() -> Iterator[Row]:
     from agentsim.workload.formats import FORMATS
 
-    for name, kind in FORMATS.items():
-        yield {"name": name, "about": kind.about}
+    for name in FORMATS:
+        try:
+            about = FORMATS[name].about
+        except ConfigError as error:
+            about = str(error)
+        yield {"name": name, "about": about}
 
 
 def _imports() -> Iterator[Row]:
@@ -180,7 +208,9 @@ KINDS: dict[str, Callable[[], Iterator[Row]]] = {
     "models": _models,
     "schedulers": _schedulers,
     "routers": _routers,
+    "evictions": _evictions,
     "drafters": _drafters,
+    "metrics": _metrics,
     "formats": _formats,
     "imports": _imports,
     "exports": _exports,

@@ -72,6 +72,8 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     free_queue : str
         ``two-ended``: freed blocks without content are reused first (0.32); ``one-ended``: all go
         to the tail (early 2025).
+    eviction : str
+        Which cached content gives way, see ``agentsim list evictions``; vLLM has ``lru`` alone.
     async_scheduling : bool or None
         The next step is scheduled while one runs.
     tensor_parallel_size : int
@@ -114,6 +116,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scheduler_reserve_full_isl: bool = True
     lone_prefill_exempt: bool = True
     free_queue: Literal["two-ended", "one-ended"] = "two-ended"
+    eviction: str = "lru"
     async_scheduling: bool | None = None
     tensor_parallel_size: Count = 1
     dtype: Literal["auto", "bfloat16", "float16", "half"] = "auto"
@@ -380,6 +383,8 @@ def check_together(engine: EngineConfig) -> None:
         )
     if engine.kv_offloading_size:
         _check_offloading(engine)
+    if engine.eviction != "lru":
+        _check_eviction(engine)
     if engine.max_model_len == 0:
         raise ConfigError("engine.max_model_len: expected an integer >= 1 or -1, got 0")
 
@@ -393,6 +398,21 @@ def _check_offloading(engine: EngineConfig) -> None:
     ):
         if is_so:
             raise ConfigError(f"engine.kv_offloading_size with engine.{setting}: {why}")
+
+
+def _check_eviction(engine: EngineConfig) -> None:
+    """Refuse another order of eviction where it would decide nothing."""
+    for setting, is_so, why in (
+        (f"kind {engine.kind!r}", engine.kind != "vllm", "only kind 'vllm' keeps a prefix cache"),
+        ("enable_prefix_caching false", not engine.enable_prefix_caching, "nothing is cached"),
+        (
+            "free_queue 'one-ended'",
+            engine.free_queue != "two-ended",
+            "with another order than lru blocks without content always go first",
+        ),
+    ):
+        if is_so:
+            raise ConfigError(f"engine.eviction {engine.eviction!r} with engine.{setting}: {why}")
 
 
 def check_agents(agents: AgentsConfig) -> None:

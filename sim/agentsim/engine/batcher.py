@@ -27,6 +27,7 @@ from agentsim.errors import InvariantBroken
 from agentsim.machine.blocks import BlockTable
 from agentsim.machine.host_memory import HostMemory
 from agentsim.machine.laws import check_pool
+from agentsim.policies.evictions import EvictionOrder, make_eviction
 from agentsim.policies.schedulers import make_policy
 
 
@@ -41,10 +42,16 @@ class Batcher:
         Sliding window of the model in tokens, for the sums a step's duration depends on.
     host : HostMemory or None
         CPU memory that KV blocks are offloaded to.
+    eviction : EvictionOrder or None
+        In place of the one that `rules` names.
     """
 
     def __init__(
-        self, rules: Rules, window: int | None = None, host: HostMemory | None = None
+        self,
+        rules: Rules,
+        window: int | None = None,
+        host: HostMemory | None = None,
+        eviction: EvictionOrder | None = None,
     ) -> None:
         self.rules = rules
         self.window = window
@@ -53,7 +60,8 @@ class Batcher:
         self.running: dict[Sequence, None] = {}  # in order of admission
         self.lag = 1 if rules.async_scheduling else 0
         self.group = DecodeGroup(rules.block_size, self.lag, window)
-        self.memory = Memory(rules, self.group)
+        order = make_eviction(rules.eviction) if eviction is None else eviction
+        self.memory = Memory(rules, self.group, order)
         self.pool = self.memory.pool
         self.loose: list[Sequence] = []  # running and not in the group, in order of admission
         self.in_flight: list[Batch] = []  # scheduled, output not yet taken in

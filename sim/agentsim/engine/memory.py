@@ -11,6 +11,8 @@ from agentsim.engine.rules import Rules
 from agentsim.engine.sequence import Sequence
 from agentsim.machine.blocks import BlockPool
 from agentsim.machine.content import Tip
+from agentsim.machine.ordered_blocks import OrderedPool
+from agentsim.policies.evictions import EvictionOrder, Lru
 
 
 class Memory:
@@ -20,16 +22,13 @@ class Memory:
     ----------
     rules : Rules
     group : DecodeGroup
+    order : EvictionOrder
+        Which cached content gives way.
     """
 
-    def __init__(self, rules: Rules, group: DecodeGroup) -> None:
+    def __init__(self, rules: Rules, group: DecodeGroup, order: EvictionOrder) -> None:
         self.rules = rules
-        self.pool = BlockPool(
-            rules.usable_blocks,
-            rules.block_size,
-            rules.enable_prefix_caching,
-            rules.two_ended_free_queue,
-        )
+        self.pool = _new_pool(rules, order)
         self._group = group
 
     @property
@@ -99,3 +98,10 @@ class Memory:
             stack.extend(child for child in node.children.values() if child.start // size > block)
             growers += [t.owner for t in node.tips if t.owner is not None and t.owner.joined >= 0]
         return growers
+
+
+def _new_pool(rules: Rules, order: EvictionOrder) -> BlockPool:
+    num_blocks, is_caching = rules.usable_blocks, rules.enable_prefix_caching
+    if type(order) is Lru or not is_caching:
+        return BlockPool(num_blocks, rules.block_size, is_caching, rules.two_ended_free_queue)
+    return OrderedPool(num_blocks, rules.block_size, order.rank, order.sees_depth)

@@ -24,6 +24,8 @@ class Rules:
         Whether the long-prefill cap leaves a request alone that has no company (not in early 2025).
     two_ended_free_queue : bool
         Whether freed blocks without content are reused first (not in early 2025).
+    eviction : str
+        Which cached content gives way, a name in `EVICTIONS`.
     """
 
     block_size: int = 16
@@ -46,6 +48,7 @@ class Rules:
     async_scheduling: bool = False
     lone_prefill_exempt: bool = True
     two_ended_free_queue: bool = True
+    eviction: str = "lru"
 
     @property
     def usable_blocks(self) -> int:

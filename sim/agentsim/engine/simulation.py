@@ -10,6 +10,7 @@ from typing import Any
 
 import simpy
 
+from agentsim.domain.block_use import BlockUse
 from agentsim.domain.chance import uniform
 from agentsim.domain.config import Config
 from agentsim.domain.records import Served
@@ -32,6 +33,7 @@ from agentsim.machine.host_memory import HostMemory
 from agentsim.machine.transformers import ContiguousMemory
 from agentsim.policies.acceptance import resolve
 from agentsim.policies.drafters import DRAFTERS, Drafted, Drafter
+from agentsim.policies.evictions import EvictionOrder
 from agentsim.policies.routers import make_router
 
 AGAIN = "sessions run again, with private content of their own, for more agents than sessions"
@@ -61,6 +63,8 @@ class Simulation:
         What lies between the agents and the engine.
     host : HostMemory or None
         CPU memory of each engine that KV blocks are offloaded to.
+    eviction : EvictionOrder or None
+        Which cached content gives way in every engine; None: as `rules` say.
     exact, check : bool
         See `Replica`.
     progress : callable or None
@@ -87,6 +91,7 @@ class Simulation:
         contiguous: ContiguousMemory | None = None,
         api: ApiServer = NO_SERVER,
         host: HostMemory | None = None,
+        eviction: EvictionOrder | None = None,
         exact: bool = False,
         check: bool = False,
         progress: Progress | None = None,
@@ -110,6 +115,7 @@ class Simulation:
         self._outbox: list[Flight] = []
         self._contiguous = contiguous
         self._host = host
+        self._eviction = eviction
         self._acceptance = resolve(config)
         cluster = config.cluster
         router = make_router(cluster.routing, cluster.replicas, config.seed)
@@ -117,6 +123,8 @@ class Simulation:
             self._new_server(number, cost, window, exact=exact, check=check)
             for number in range(cluster.replicas)
         ]
+        first = self.servers[0]
+        self._keeps_use = isinstance(first, Replica) and first.batcher.pool.keeps_use
         self._fleet = Fleet(self.servers, router if cluster.replicas > 1 else None)
         self._intake_ns = [0] * cluster.replicas  # heap: when each API server is free again
 
@@ -138,7 +146,7 @@ class Simulation:
             )
         return Replica(
             self.env,
-            Batcher(rules, window, self._host),
+            Batcher(rules, window, self._host, self._eviction),
             cost,
             self._answer,
             number=number,
@@ -333,12 +341,16 @@ class Simulation:
             allowed = num_output
         priority = run.session.priority if call.priority is None else call.priority
         tip = run.paths.open(call, flight.server) if run.paths is not None else None
+        use = None
+        if self._keeps_use:
+            ends_session = flight.key[1] == len(run.session.calls) - 1
+            use = BlockUse(run.name, call.id, ends_session)
         return Sequence(
             owner=flight,
             num_prompt=call.input_tokens,
             num_output=num_output,
             max_tokens=max(allowed, num_output),
-            table=BlockTable(tip),
+            table=BlockTable(tip, use),
             priority=priority,
             drafter=self._drafter(run.session, call, run.name),
         )

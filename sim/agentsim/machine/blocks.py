@@ -11,21 +11,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from agentsim.domain.block_use import BlockUse
 from agentsim.errors import InvariantBroken
 from agentsim.machine.content import ContentTree, Extent, Node, Tip
 
 
 class BlockTable:
     """The blocks of one sequence: `held` in all, the first `cached` of them with content in the
-    cache. `entries` are the extents it holds, in order, each up to the block named beside it."""
+    cache. `entries` are the extents it holds, in order, each up to the block named beside it. `use`
+    is what an order of eviction is told of new blocks, if it asks."""
 
-    __slots__ = ("cached", "entries", "held", "tip")
+    __slots__ = ("cached", "entries", "held", "tip", "use")
 
-    def __init__(self, tip: Tip | None) -> None:
+    def __init__(self, tip: Tip | None, use: BlockUse | None = None) -> None:
         self.tip = tip
+        self.use = use
         self.held = 0
         self.cached = 0
         self.entries: list[tuple[Extent, float]] = []
+
+    def extents(self) -> Iterator[Extent]:
+        """The extents it holds, in order, those that were cut off of others included."""
+        for first, end in self.entries:
+            extent: Extent | None = first
+            while extent is not None:
+                yield extent
+                extent = extent.rest if extent.hi < end else None
 
 
 class BlockPool:
@@ -51,6 +62,8 @@ class BlockPool:
         The other free blocks.
     num_cached : int
         Distinct blocks of content in the cache.
+    keeps_use : bool
+        Whether tables must say their `use`.
     """
 
     def __init__(
@@ -68,6 +81,7 @@ class BlockPool:
         self.blank = num_blocks
         self.num_cached = 0
         self.num_queued = 0
+        self.keeps_use = False
         self._void = Node(None, 0, 0, [], 0)  # of extents without content
         self._queue = Extent(self._void, 0, 0, 0)  # sentinel: the front is `after`
         self._queue.before = self._queue.after = self._queue
@@ -128,36 +142,10 @@ class BlockPool:
             return 0
         if num_blocks > self.num_free:
             raise InvariantBroken(f"block pool: {num_blocks} blocks taken of {self.num_free} free")
-        evicted = left = num_blocks - self.blank
+        left = num_blocks - self.blank
         self.blank = 0
         self.num_queued -= left
-        while left:
-            extent = self._queue.after
-            assert extent is not None
-            node, hi = extent.node, extent.hi
-            gone = min(left, hi - extent.lo)
-            left -= gone
-            extent.hi = hi - gone
-            is_gone = extent.hi == extent.lo
-            if is_gone:
-                extent.unlink()
-            if node is self._void:
-                evicted -= gone
-                continue
-            extents = node.extents
-            if is_gone:
-                extents.remove(extent)
-            if hi == node.top:
-                top = node.start // self.block_size
-                for other in extents:
-                    top = max(top, other.hi)
-                self.num_cached -= hi - top
-                node.top = top
-            if len(extents) < 2:
-                node.overlap = False
-                if not extents:
-                    self.tree.prune(node)
-        return evicted
+        return self._evict(left)
 
     def cache(self, table: BlockTable, num_blocks: int) -> None:
         """Enter the blocks of a table up to `num_blocks` in the cache, but for those that are."""
@@ -204,7 +192,13 @@ class BlockPool:
                 extent.rest = None
                 self.num_queued += extent.hi - extent.lo
                 node = extent.node
-                if last and last.node is node and last.lo == extent.hi and not node.overlap:
+                if (
+                    last
+                    and last.node is node
+                    and last.lo == extent.hi
+                    and not node.overlap
+                    and last.use == extent.use
+                ):
                     extent.hi = last.hi  # neighbours in content and in the queue: one extent
                     last.unlink()
                     node.extents.remove(last)
@@ -219,6 +213,42 @@ class BlockPool:
         while extent is not None and extent is not self._queue:
             yield extent
             extent = extent.after
+
+    def _evict(self, num_blocks: int) -> int:
+        """Free so many blocks of the queue from its front; how many of them had content."""
+        evicted = left = num_blocks
+        while left:
+            extent = self._queue.after
+            assert extent is not None
+            gone = min(left, extent.hi - extent.lo)
+            left -= gone
+            if extent.node is self._void:
+                evicted -= gone
+            self._shorten(extent, gone)
+        return evicted
+
+    def _shorten(self, extent: Extent, gone: int) -> None:
+        """Take the last `gone` blocks of a free extent out of queue and cache."""
+        node, hi = extent.node, extent.hi
+        extent.hi = hi - gone
+        is_gone = extent.hi == extent.lo
+        if is_gone:
+            extent.unlink()
+        if node is self._void:
+            return
+        extents = node.extents
+        if is_gone:
+            extents.remove(extent)
+        if hi == node.top:
+            top = node.start // self.block_size
+            for other in extents:
+                top = max(top, other.hi)
+            self.num_cached -= hi - top
+            node.top = top
+        if len(extents) < 2:
+            node.overlap = False
+            if not extents:
+                self.tree.prune(node)
 
     def _path(self, tip: Tip, max_blocks: int) -> Iterator[tuple[Node, int, int]]:
         """The nodes of a path that hold its cached prefix, last first, with the blocks in each."""
@@ -239,10 +269,17 @@ class BlockPool:
             own = table.entries[-1][0]
             while own.rest is not None:
                 own = own.rest
-        if own is not None and own.refs == 1 and own.node is node and own.hi == lo == top:
+        if (
+            own is not None
+            and own.refs == 1
+            and own.node is node
+            and own.hi == lo == top
+            and own.use is table.use
+        ):
             own.hi = hi
         else:
             extent = Extent(node, lo, hi, 1)
+            extent.use = table.use
             node.extents.append(extent)
             node.overlap = node.overlap or lo < top
             table.entries.append((extent, math.inf))

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from agentsim.domain.block_use import BlockUse
+
 #: (segment, offset of the first token in it, number of tokens)
 Span = tuple[str | int, int, int]
 
@@ -25,10 +27,11 @@ class Extent:
     """Blocks ``[lo, hi)`` of a node: cached copies of equal reference count.
 
     A free extent (`refs` 0) stands in the free queue (`before`, `after`) and is evicted from its
-    tail. One in use may be cut: `rest` is then the part cut off, which its holders hold too.
+    tail. One in use may be cut: `rest` is then the part cut off, which its holders hold too. `use`
+    is kept where an order of eviction asks for it.
     """
 
-    __slots__ = ("after", "before", "hi", "lo", "node", "refs", "rest")
+    __slots__ = ("after", "before", "hi", "lo", "node", "refs", "rest", "use")
 
     def __init__(self, node: Node, lo: int, hi: int, refs: int) -> None:
         self.node = node
@@ -36,12 +39,14 @@ class Extent:
         self.hi = hi
         self.refs = refs
         self.rest: Extent | None = None
+        self.use: BlockUse | None = None
         self.before: Extent | None = None
         self.after: Extent | None = None
 
     def cut(self, at: int) -> Extent:
         """Keep ``[lo, at)`` and return the rest as an extent of the same state and place."""
         upper = Extent(self.node, at, self.hi, self.refs)
+        upper.use = self.use
         self.hi = at
         extents = self.node.extents
         extents.insert(extents.index(self) + 1, upper)
@@ -139,6 +144,7 @@ class ContentTree:
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
+        self.parted: list[Extent] | None = None  # free extents that were cut, if anyone asks
         self._roots: dict[str, Node] = {}
 
     def insert(self, spans: Iterable[Span], adapter: str = "") -> Tip:
@@ -229,7 +235,7 @@ class ContentTree:
         head, tail = _split_spans(node.spans, position - node.start)
         block = position // self.block_size
         child = Node(node, position, node.end, tail, max(block, node.top))
-        _part_extents(node, block, lower=node, upper=child)
+        self._part_extents(node, block, lower=node, upper=child)
         child.overlap = node.overlap
         child.tips = [tip for tip in node.tips if tip.length > position]
         for tip in child.tips:
@@ -246,7 +252,7 @@ class ContentTree:
         block = position // self.block_size
         upper = Node(node.parent, node.start, position, head, min(node.top, block))
         node.parent.children[node.key] = upper
-        _part_extents(node, block, lower=upper, upper=node)
+        self._part_extents(node, block, lower=upper, upper=node)
         upper.overlap = node.overlap
         upper.tips = [tip for tip in node.tips if tip.length <= position]
         for tip in upper.tips:
@@ -259,6 +265,21 @@ class ContentTree:
         if node.extents or node.tips or node.children:
             upper.adopt(node)
         return upper
+
+    def _part_extents(self, node: Node, block: int, lower: Node, upper: Node) -> None:
+        """Give the extents of `node` below `block` to `lower` and the others to `upper`."""
+        for extent in list(node.extents):
+            if extent.lo < block < extent.hi:
+                rest = extent.cut(block)
+                if self.parted is not None and not extent.refs:
+                    self.parted += (extent, rest)
+        extents = node.extents
+        lower.extents = [extent for extent in extents if extent.lo < block]
+        upper.extents = [extent for extent in extents if extent.lo >= block]
+        for extent in lower.extents:
+            extent.node = lower
+        for extent in upper.extents:
+            extent.node = upper
 
 
 def _can_go_on(node: Node, position: int) -> bool:
@@ -311,17 +332,3 @@ def _split_spans(spans: Sequence[Span], num_tokens: int) -> tuple[list[Span], li
         head.append((segment, offset, length))
         num_tokens -= length
     return head, []
-
-
-def _part_extents(node: Node, block: int, lower: Node, upper: Node) -> None:
-    """Give the extents of `node` below `block` to `lower` and the others to `upper`."""
-    for extent in list(node.extents):
-        if extent.lo < block < extent.hi:
-            extent.cut(block)
-    extents = node.extents
-    lower.extents = [extent for extent in extents if extent.lo < block]
-    upper.extents = [extent for extent in extents if extent.lo >= block]
-    for extent in lower.extents:
-        extent.node = lower
-    for extent in upper.extents:
-        extent.node = upper

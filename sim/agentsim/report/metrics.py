@@ -1,10 +1,11 @@
 """One definition of each metric, on the tables of a `Run`; simulated and measured alike.
 
-Start at the table `METRICS`. A metric is a function of a run that gives a `Sample`: values, each
-counted as often as its weight says. Quantiles interpolate linearly between order statistics
-(numpy's method ``linear``); the weighted one is exactly that of the expanded values. Only of a run
-with more distinct values than `agentsim.domain.tally.EXACT_VALUES` are they rounded, by less than
-1/4096 of themselves; means are exact.
+Start at the table `METRICS`; outsiders add to it by an entry point of the group
+``agentsim.metrics`` that names a `Metric`. A metric is a function of a run that gives a `Sample`:
+values, each counted as often as its weight says. Quantiles interpolate linearly between order
+statistics (numpy's method ``linear``); the weighted one is exactly that of the expanded values.
+Only of a run with more distinct values than `agentsim.domain.tally.EXACT_VALUES` are they rounded,
+by less than 1/4096 of themselves; means are exact.
 
 The gaps between tokens (ITL) are far too many to keep one by one. A run carries them as distinct
 gaps with counts, ``facts["itl_ns"]`` and ``facts["itl_weight"]``: a step that ends `gap` after the
@@ -258,6 +259,10 @@ _ALL = (
     Metric("call_rate", "call/s", "higher", _rate(_calls), "calls served"),
 )
 
+#: Name -> metric.
 METRICS: Registry[Metric] = Registry(
-    "metric", {metric.name: metric for metric in _ALL}, "agentsim.metrics"
+    "metric",
+    {metric.name: metric for metric in _ALL},
+    entry_point_group="agentsim.metrics",
+    expected=Metric,
 )

@@ -14,7 +14,7 @@ from typing import Any
 from agentsim.domain.trace import Trace
 from agentsim.errors import TraceError, UnknownName
 from agentsim.registry import Registry
-from agentsim.workload.importers.sources import find_logs
+from agentsim.workload.importers.sources import LogFile, find_logs
 from agentsim.workload.lines import Lines, decode_object, open_lines, show
 from agentsim.workload.mooncake import is_mooncake, read_mooncake
 from agentsim.workload.v1 import is_v1, read_v1
@@ -34,11 +34,14 @@ class Format:
         Whether the first JSON object of a file is one of this format.
     read : function
         Reads the whole trace.
+    detect_line : function
+        Whether the first line of a file is one of this format, for a format that is not JSON.
     """
 
     about: str
     detect: Callable[[dict[str, Any]], bool]
     read: Callable[[Lines], Trace]
+    detect_line: Callable[[bytes], bool] = lambda line: False
 
 
 FORMATS: Registry[Format] = Registry(
@@ -51,6 +54,7 @@ FORMATS: Registry[Format] = Registry(
     },
     entry_point_group="agentsim.formats",
     aliases={"v1": "agentsim", "agentsim-trace": "agentsim"},
+    expected=Format,
 )
 
 
@@ -100,15 +104,26 @@ def is_log(name: str) -> bool:
         (file,) = find_logs([name], lambda kind, example: None)
     except TraceError:  # damaged: whoever reads it as a trace says where
         return False
-    if file.first is not None and any(FORMATS[each].detect(file.first) for each in FORMATS):
+    if _is_trace(file):
         return False
     from agentsim.workload.importers.reading import detect
 
     return detect(file)[1] is not None
 
 
+def _is_trace(file: LogFile) -> bool:
+    line, record = file.head.split(b"\n", 1)[0], file.first
+    return any(
+        kind.detect_line(line) or (record is not None and kind.detect(record))
+        for kind in FORMATS.values()
+    )
+
+
 def _detect(lines: Lines) -> Format:
     assert lines.first is not None
+    for kind in FORMATS.values():
+        if kind.detect_line(lines.first):
+            return kind
     number, record = lines.first_number, decode_object(lines, lines.first_number, lines.first)
     for name in FORMATS:
         if FORMATS[name].detect(record):

@@ -63,7 +63,7 @@ def held_prefixes(
             prompts = at_work.get(run)
             if prompts is None:
                 name = names[run]
-                prompts = at_work[run] = SessionPrompts(trees, name, _session(trace, name))
+                prompts = at_work[run] = SessionPrompts(trees, name, session_of_run(trace, name))
             left[run] -= 1
             if what == _KEEP_ANSWER and left[run]:  # the last answer of a run serves nobody
                 edge, depth = prompts.add_answer(calls[row])
@@ -87,7 +87,7 @@ def _numbered(names: list[str]) -> tuple[list[str], _IntArray]:
     return list(numbers), of
 
 
-def _session(trace: Trace, name: str) -> Session:
+def session_of_run(trace: Trace, name: str) -> Session:
     """The session that ran under a name: a second run of it has another."""
     try:
         return trace.find(name)

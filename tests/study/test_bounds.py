@@ -150,9 +150,18 @@ def test_a_perfect_cache_computes_each_token_once() -> None:
     own = int((run.requests["prompt_tokens"] - run.requests["cached_tokens"]).sum())
     assert found["perfect cache"].prefilled_tokens < own / 2
     assert found["no queue"].prefilled_tokens == own
+    perfect, best = found["perfect cache"], found["Belady eviction"]
+    assert perfect.prefilled_tokens < best.prefilled_tokens < own
     gain = found["perfect cache"].gain
     assert gain is not None
     assert 0.1 < gain < 1
+
+
+@pytest.mark.parametrize("setting", ["engine.enable_prefix_caching=false", "engine.kind=hf"])
+def test_where_nothing_is_cached_nothing_is_evicted_better(setting: str) -> None:
+    config = load_config(sets=["engine.max_model_len=4096", setting])
+    run, found = ideals(agents(2), config)
+    assert found["Belady eviction"].run is run
 
 
 def test_gains_of_a_rate_are_gains() -> None:

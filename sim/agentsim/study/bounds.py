@@ -21,11 +21,13 @@ from agentsim.machine.api_server import NO_SERVER
 from agentsim.machine.coefficients import Coefficients
 from agentsim.machine.system import System
 from agentsim.machine.transformers import TransformersCost
+from agentsim.policies.evictions import Belady
 from agentsim.report.metrics import served_total
 from agentsim.simulator import fit_trace, simulate
 from agentsim.study.alone import alone, no_service, run_alone
 from agentsim.study.mechanisms import LAYOUT
 from agentsim.study.toggles import Plan, build, changed_plan
+from agentsim.workload.next_uses import USE_COLUMNS, next_uses
 
 #: Calls done, calls in all, simulated nanoseconds.
 Progress = Callable[[int, int, int], None]
@@ -105,12 +107,14 @@ def ideal_runs(trace: Trace, plan: Plan, run: Run, progress: Progress | None = N
     system, config = build(plan), plan.config
     fitted = fit_trace(trace, config, system)
     cached, cached_alone = with_perfect_cache(trace, plan, progress)
+    evicting = with_best_eviction(trace, plan, run, progress)
     free = {
         name: simulate(trace, config, system=change(system), progress=progress)
         for name, change in _FREE.items()
     }
     runs = {
         "perfect cache": cached,
+        "Belady eviction": evicting,
         **free,
         "no queue": run_alone(run, fitted, config, alone(system, run.requests)),
         "no queue, perfect cache": cached_alone,
@@ -131,6 +135,19 @@ def with_perfect_cache(
     cached = simulate(trace, endless.config, system=system, progress=progress)
     fitted = fit_trace(trace, endless.config, system)
     return cached, run_alone(cached, fitted, endless.config, alone(system, cached.requests))
+
+
+def with_best_eviction(trace: Trace, plan: Plan, run: Run, progress: Progress | None = None) -> Run:
+    """The run again, evicting what is used again last; the run itself where nothing is cached."""
+    engine = plan.config.engine
+    if not engine.enable_prefix_caching or engine.free_queue != "two-ended":
+        return run
+    if engine.kind != "vllm":
+        return run
+    system = build(plan)
+    requests = {name: run.requests[name] for name in USE_COLUMNS}
+    future = next_uses(fit_trace(trace, plan.config, system), requests)
+    return simulate(trace, plan.config, system=system, eviction=Belady(future), progress=progress)
 
 
 def _with(system: System, change: Callable[[Coefficients], Coefficients]) -> System:
@@ -206,6 +223,7 @@ _FREE: dict[str, Callable[[System], System]] = {
 #: What is free, by the name of the bound.
 MEANINGS = {
     "perfect cache": "KV memory without end: whatever a replica has computed, it finds",
+    "Belady eviction": "what is used again last is evicted first, as seen in the run itself",
     "infinite compute": "arithmetic takes no time",
     "infinite bandwidth": "reading weights, KV and activations takes no time",
     "no overhead": "launches, scheduler, API server and generate's own code take no time",

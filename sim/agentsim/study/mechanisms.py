@@ -40,7 +40,7 @@ MECHANISMS: dict[str, tuple[str, ...]] = {
     ),
     "context limit": ("engine.max_model_len", "agents.too_long", "agents.compact_tokens"),
     "KV offloading": ("engine.kv_offloading_size",),
-    "eviction": ("engine.free_queue",),
+    "eviction": ("engine.free_queue", "engine.eviction"),
 }
 #: Mechanisms that cost nothing to switch on.
 SOFTWARE = (

@@ -190,6 +190,8 @@ def _plan(settings: Settings) -> Plan:
         settings["engine.async_scheduling"] = None
     if method != "none" or not settings["engine.enable_prefix_caching"]:
         settings["engine.kv_offloading_size"] = None
+    if not settings["engine.enable_prefix_caching"] or settings["engine.free_queue"] != "two-ended":
+        settings["engine.eviction"] = "lru"
     settings["engine.kind"] = "vllm" if is_paged else "static"
     return Plan(msgspec.convert(nested(settings), Config), has_generate)
 

@@ -28,7 +28,7 @@ _ROWS = 8
 def plan_text(plan: Plan, *, colour: bool = False) -> str:
     """The plan as lines of at most 80 columns."""
     parts = [_filled(headline(plan)), "", on_screen(_objectives(plan), colour=colour)]
-    parts += [_filled(line) for line in _certainty(plan)]
+    parts += [_filled(line) for line in certainty(plan)]
     parts += ["", on_screen(_front(plan), colour=colour)]
     if plan.capacity is not None:
         parts += [_filled(capacity_line(plan.capacity))]
@@ -66,7 +66,7 @@ def _objectives(plan: Plan) -> Table:
     return table
 
 
-def _certainty(plan: Plan) -> Iterator[str]:
+def certainty(plan: Plan) -> Iterator[str]:
     """In how many parameter sets the answer holds, and what holds in all of them."""
     sampled = plan.best.sampled
     if not sampled:

@@ -48,7 +48,7 @@ class Page:
     kind : str
         Such as ``replay``.
     answer : str
-        The headline: sentences.
+        The headline: a sentence, and perhaps some more.
     above : tuple of Html
         What stands beside the answer: its key figures.
     """
@@ -127,8 +127,10 @@ def _top(page: Page, names: Sequence[str]) -> Html:
 
 
 def _answer(page: Page) -> Html:
+    first, dot, rest = page.answer.partition(". ")
+    lead = tag("p", capital(rest), class_="lead") if rest else None
     return tag(
-        "section", tag("h1", page.answer), *page.above,
+        "section", tag("h1", capital(first) + dot.strip()), lead, *page.above,
         id="answer", class_="answer", tabindex="-1",
     )  # fmt: skip
 
@@ -191,6 +193,11 @@ def figure(title: str, drawing: Html, *below: Html, unit: str = "", legend: Html
     """A drawing with its title, and what repeats it in words."""
     head = tag("figcaption", tag("span", title, class_="title"), tag("span", unit, class_="unit"))
     return tag("figure", head, legend, drawing, *below)
+
+
+def capital(text: str) -> str:
+    """A sentence that begins with a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def page_name(text: object) -> str:

@@ -63,6 +63,17 @@ class Plot:
         self._line(LEFT, bottom, WIDTH - RIGHT, bottom, "axis")
         self._text((LEFT + WIDTH - RIGHT) / 2, self.height - 5, x_title, "middle")
 
+    def rows_axis(self, x_title: str, left: float) -> None:
+        """The axis below rows that are named beside them."""
+        bottom = self.y.start
+        for value in self.x.ticks(5):
+            x = self.x.at(value)
+            self._line(x, self.y.end, x, bottom, "gridline")
+            self._text(x, bottom + 14, compact(value), "middle")
+        self._line(left, bottom, WIDTH - RIGHT, bottom, "axis")
+        title = f"{x_title} (logarithmic)" if self.x.is_log else x_title
+        self._text((left + WIDTH - RIGHT) / 2, bottom + 31, title, "middle")
+
     def steps(self, edges: Sequence[float], values: Sequence[float | None], kind: int = 0) -> None:
         """A value for each stretch between two edges; a gap for None."""
         path, is_open, last = [], False, ""
@@ -96,7 +107,7 @@ class Plot:
             back.append(f"{xs[at + 1]} {self.y.at(a):.1f}L{xs[at]} {self.y.at(a):.1f}")
         self._parts.append(tag("path", d=f"M{'L'.join(there + back[::-1])}Z", class_="band"))
 
-    def rule(self, value: float, label: str, *, is_upright: bool = False) -> None:
+    def rule(self, value: float, label: str, *, is_upright: bool = False, is_left: bool = False) -> None:
         """A limit: a dashed line across, with its name."""
         if is_upright:
             x = self.x.at(value)
@@ -106,7 +117,8 @@ class Plot:
             return
         y = self.y.at(value)
         self._line(LEFT, y, WIDTH - RIGHT, y, "limit")
-        self._text(WIDTH - RIGHT, y - 4 if y > TOP + 14 else y + 13, label, "end")
+        x, anchor = (LEFT + 4, "start") if is_left else (WIDTH - RIGHT, "end")
+        self._text(x, y - 4 if y > TOP + 14 else y + 13, label, anchor)
 
     def dots(self, points: Sequence[Point], kind: int = 0, *, shape: int | None = None) -> None:
         """Marks at points."""
@@ -115,6 +127,13 @@ class Plot:
             x, y = self.x.at(point.x), self.y.at(point.y)
             tip = tag("title", point.tip) if point.tip else None
             self._parts.append(_mark(form, x, y, tip, f"dot k{kind % 4}"))
+
+    def dot_at(self, value: float, y: float, tip: str, mark: str = "") -> None:
+        """A value at a height of the drawing; ``best`` is filled and larger, ``equal`` hollow."""
+        form, kind = {"best": ("diamond", "dot k2"), "equal": ("diamond", "dot hollow")}.get(
+            mark, ("circle", "dot k0")
+        )
+        self._parts.append(_mark(form, self.x.at(value), y, tag("title", tip), kind))
 
     def span(self, low: float, high: float, y: float) -> None:
         """An interval: a line between two values at a height of the drawing."""
@@ -160,20 +179,23 @@ def upward(scale: Scale, height: float = HEIGHT) -> Scale:
     return Scale(scale.low, scale.high, height - BOTTOM, TOP, scale.is_log)
 
 
-def key(names: Sequence[str], *, is_line: bool = True) -> Html:
-    """A legend of lines, or of marks, by number."""
+def key(names: Sequence[str], *, shapes: Sequence[int] | None = None) -> Html:
+    """A legend of lines, or of marks of these shapes, by number."""
     return tag(
-        "ul", *(tag("li", _sample(kind, is_line=is_line), name) for kind, name in enumerate(names)),
+        "ul",
+        *(
+            tag("li", _sample(kind, shapes[kind] if shapes else None), name)
+            for kind, name in enumerate(names)
+        ),
         class_="legend",
-    )  # fmt: skip
-
-
-def _sample(kind: int, *, is_line: bool) -> Html:
-    shown = (
-        tag("path", d="M0 6H22", class_=f"curve k{kind}", stroke_dasharray=DASHES[kind])
-        if is_line
-        else _mark(SHAPES[kind], 11, 6, None, f"dot k{kind}")
     )
+
+
+def _sample(kind: int, shape: int | None) -> Html:
+    if shape is None:
+        shown = tag("path", d="M0 6H22", class_=f"curve k{kind}", stroke_dasharray=DASHES[kind])
+    else:
+        shown = _mark(SHAPES[shape], 11, 6, None, f"dot k{kind}")
     return tag("svg", shown, class_="sample", viewBox="0 0 22 12", aria_hidden="true")
 
 

@@ -35,7 +35,7 @@ def assumptions(made: Sequence[Mapping[str, Any]]) -> Section:
     rows = [
         (
             one["name"],
-            f"{short(_value(one['value']))} {one.get('unit', '')}".rstrip(),
+            f"{short(value_text(one['value']))} {one.get('unit', '')}".rstrip(),
             Cell(one["kind"], order.get(str(one["kind"]), len(KINDS))),
             Cell(percent(one["error"]) if one.get("error") else "-", float(one.get("error") or 0)),
             one["source"],
@@ -55,8 +55,10 @@ def assumptions(made: Sequence[Mapping[str, Any]]) -> Section:
 def settings(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Section:
     """The whole configuration, and what followed from it."""
     parts = []
-    for title, found in (("Configuration", config), ("Derived", facts)):
-        rows = [(name, short(_value(value), 300)) for name, value in sorted(flatten(found).items())]
+    for title, found in (("Every setting", config), ("What followed from them", facts)):
+        if not found:
+            continue
+        rows = [(name, short(value_text(value), 300)) for name, value in sorted(flatten(found).items())]
         parts.append(folded(title, table(("name", "value"), rows, caption=title, words=(0, 1))))
     return Section("Configuration", tuple(parts))
 
@@ -67,7 +69,8 @@ def limits(notes: Mapping[str, int] | None = None) -> Section:
     return Section("How far to trust this", (bullets([*told, *_LIMITS]),))
 
 
-def _value(value: object) -> str:
+def value_text(value: object) -> str:
+    """A setting as people write it."""
     if value is None:
         return "default"
     if isinstance(value, bool):

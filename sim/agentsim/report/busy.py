@@ -33,8 +33,8 @@ def busy(run: Run, *, max_replicas: int = 16, max_slices: int = 20_000) -> Slice
     tracks = np.array([(replica, 0) for replica in shown], np.int64).reshape(-1, 2)
     end = np.minimum(end, run.makespan_ns)
     is_seen = end > start
-    columns = (column[is_seen] for column in (track, kind, start, end))
-    whole = Slices(tracks, len(replicas), *columns)
+    track, kind, start, end = (column[is_seen] for column in (track, kind, start, end))
+    whole = Slices(tracks, len(replicas), track, kind, start, end)
     if len(whole.track) <= max_slices:
         return whole
     return on_grid(whole, len(BUSY), run.makespan_ns, max_slices)

@@ -8,7 +8,8 @@ from typing import Any
 from agentsim.machine.system import build_system
 from agentsim.report.durations import significant
 from agentsim.report.html.mark import Html, short, tag
-from agentsim.report.html.page import Page, Section, figure, page_name
+from agentsim.report.html.page import Page, Section, page_name
+from agentsim.report.html.page import figure as drawing
 from agentsim.report.html.plot import RIGHT, WIDTH, Plot
 from agentsim.report.html.scales import Scale, around
 from agentsim.report.html.tables import Cell as Shown
@@ -39,7 +40,7 @@ def compare_page(comparison: Comparison, subject: str) -> Page:
     return Page(
         "compare",
         page_name(subject),
-        headline(comparison),
+        ". ".join(part[:1].upper() + part[1:] for part in headline(comparison).split(". ")),
         (_figures(comparison), tag("p", _legend(comparison), class_="about")),
         tuple(_sections(comparison)),
     )
@@ -78,7 +79,9 @@ def _assumed(comparison: Comparison) -> list[dict[str, Any]]:
         for made in build_system(variant.config, variant.assumptions).assumptions:
             found.setdefault(repr(made), (made, []))[1].append(short_name(variant.name))
     return [
-        made if len(whose) == len(able) else {**made, "name": f"{made['name']} ({', '.join(whose)})"}
+        made
+        if len(whose) == len(able)
+        else {**made, "name": f"{made['name']} ({', '.join(whose)})"}
         for made, whose in found.values()
     ]
 
@@ -121,14 +124,14 @@ def _ends(cell: Cell, factor: float) -> str:
     return f"{significant(band.low * factor)} to {significant(band.high * factor)}"
 
 
-def dots(comparison: Comparison, figure_: Figure) -> Html:
+def dots(comparison: Comparison, figure: Figure) -> Html:
     """One figure: a row for each configuration, its value and its interval."""
-    cells = comparison.column(figure_)
+    cells = comparison.column(figure)
     names = [short_name(outcome.variant.name) for outcome in comparison.outcomes]
-    unit, factor = scale_of(figure_, cells)
+    unit, factor = scale_of(figure, cells)
     height = _ABOVE + _ROW * len(names) + _BELOW
     plot = Plot(_reach(cells, factor), Scale(0.0, 0.0, height - _BELOW, _ABOVE), height=height)
-    plot.rows_axis(unit and f"{figure_.label}, {unit}" or figure_.label, _NAMES)
+    plot.rows_axis(f"{figure.label}, {unit}" if unit else figure.label, _NAMES)
     words = []
     for at, (name, cell) in enumerate(zip(names, cells, strict=True)):
         y = _ABOVE + _ROW * (at + 0.5)
@@ -139,12 +142,12 @@ def dots(comparison: Comparison, figure_: Figure) -> Html:
             continue
         if cell.interval is not None:
             plot.span(cell.interval.low * factor, cell.interval.high * factor, y)
-        text = said(cell.value, figure_)
+        text = said(cell.value, figure)
         kind = "best" if cell.is_best else "equal" if cell.is_equal else ""
         plot.dot_at(cell.value * factor, y, f"{name}: {text}", kind)
         words.append(f"{name} {text}{f', {kind}' if kind else ''}")
-    better = f"{figure_.better} is better"
-    return figure(figure_.label, plot.svg(f"{figure_.label}: {'; '.join(words)}"), unit=better)
+    better = f"{figure.better} is better"
+    return drawing(figure.label, plot.svg(f"{figure.label}: {'; '.join(words)}"), unit=better)
 
 
 def _reach(cells: Sequence[Cell], factor: float) -> Scale:
@@ -169,4 +172,3 @@ def _legend(comparison: Comparison) -> str:
         f"Below a value: its {LEVEL:.0%} interval, from {comparison.samples} sets of cost factors "
         "that all configurations share. Equal: not told from the best within the model's error."
     ).replace("%", " %")
-

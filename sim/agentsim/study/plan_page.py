@@ -18,7 +18,15 @@ from agentsim.study.break_even import BreakEven
 from agentsim.study.capacity import Capacity
 from agentsim.study.objectives import Objective
 from agentsim.study.plan import Plan
-from agentsim.study.plan_text import capacity_line, certainty, even_line, headline, move_text, notes
+from agentsim.study.plan_text import (
+    HOURS_A_MONTH,
+    capacity_line,
+    certainty,
+    even_line,
+    headline,
+    move_text,
+    notes,
+)
 from agentsim.study.planner import miss
 from agentsim.study.trial import Tried
 from agentsim.study.words import said
@@ -55,14 +63,17 @@ def plan_page(plan: Plan, subject: str, prices: Prices) -> Page:
 
 def _key_figures(plan: Plan) -> Iterator[Html]:
     rent = plan.space.rent(plan.best.option)
-    yield card("Rent", f"{dollars(rent)}/h", _budget(plan))
+    yield card("Rent", f"{dollars(rent)}/h", f"{dollars(rent * HOURS_A_MONTH)} a month")
     for one in plan.objectives:
         value = plan.best.values[one.figure.name]
         assert value is not None
         room = percent(1 - min(one.ratio(value), 1.0))
         yield card(one.figure.label, said(value, one.figure), _ends(plan, one),
                    f"{one.text}: {room} room")  # fmt: skip
-    for name, label in (("session_usd", "Rent of a session"), ("prefix_reuse", "Prompt from the cache")):
+    for name, label in (
+        ("session_usd", "Rent of a session"),
+        ("prefix_reuse", "Prompt from the cache"),
+    ):
         found = plan.best.values.get(name)
         if found is not None:
             yield card(label, dollars(found) if name.endswith("usd") else percent(found))
@@ -74,14 +85,11 @@ def _key_figures(plan: Plan) -> Iterator[Html]:
 def _sureness(plan: Plan) -> Iterator[str]:
     if plan.best.sampled:
         level = f"{LEVEL:.0%}".replace("%", " %")
-        yield f"Below a value: its {level} interval, from {len(plan.best.sampled)} sets of cost factors."
+        sets = f"{len(plan.best.sampled)} sets of cost factors"
+        yield f"Below a value: its {level} interval, from {sets}."
     else:
         yield "No intervals were asked for (--samples N)."
     yield from certainty(plan)
-
-
-def _budget(plan: Plan) -> str:
-    return f"of {dollars(plan.budget)}/h at most" if plan.budget is not None else ""
 
 
 def _ends(plan: Plan, one: Objective) -> str:
@@ -95,16 +103,18 @@ def _ends(plan: Plan, one: Objective) -> str:
 
 def _sections(plan: Plan, prices: Prices) -> Iterator[Section]:
     drawn = pareto(plan)
-    parts = (_front(plan),) if drawn is None else (drawn, _front(plan))
+    parts: tuple[Html, ...] = (_front(plan),) if drawn is None else (drawn, _front(plan))
     yield Section("Rent against latency", parts, _pareto_about(plan), is_wide=False)
     if plan.capacity is not None:
         curves = tuple(saturation(plan.capacity, one) for one in plan.objectives)
-        kept = tuple(part for part in curves if part is not None)
-        grid = tag("div", *kept, class_="grid")
+        grid = tag("div", *curves, class_="grid")
         yield Section("How many agents a replica carries", (grid, _curve(plan, plan.capacity)),
                       capacity_line(plan.capacity))  # fmt: skip
     if plan.moves:
-        rows = [(f"{one.what} {100 * (one.factor - 1):+.0f} %", move_text(plan, one)) for one in plan.moves]
+        rows = [
+            (f"{one.what} {100 * (one.factor - 1):+.0f} %", move_text(plan, one))
+            for one in plan.moves
+        ]
         listed = table(("if", "then"), rows, caption="If the workload is otherwise", words=(0, 1),
                        is_titled=False)  # fmt: skip
         yield Section("If the workload is otherwise", (listed,))
@@ -113,7 +123,9 @@ def _sections(plan: Plan, prices: Prices) -> Iterator[Section]:
         yield Section("Renting or an API", (*parts, bullets([even_line(one) for one in plan.even])),
                       is_wide=False)  # fmt: skip
     rows = [(gpu, why) for gpu, why in plan.rejected().items()]
-    listed = table(("GPU", "why not"), rows, caption="GPUs not chosen", words=(0, 1), is_titled=False)
+    listed = table(
+        ("GPU", "why not"), rows, caption="GPUs not chosen", words=(0, 1), is_titled=False
+    )
     yield Section("Not chosen", (listed,))
     yield Section("Before you decide", (bullets([f"{note}." for note in notes(plan)]),))
     yield Section("Every option tried", (folded(f"{len(plan.tried):,} options", _options(plan)),))
@@ -135,7 +147,9 @@ def pareto(plan: Plan) -> Html | None:
         value = one.values[name]
         assert value is not None
         rent = plan.space.rent(one.option)
-        return Point(rent, value, f"{one.option.name()}: {dollars(rent)}/h, {said(value, plan.latency)}")
+        return Point(
+            rent, value, f"{one.option.name()}: {dollars(rent)}/h, {said(value, plan.latency)}"
+        )
 
     points = {id(one): place(one) for one in known}
     limit = next((one.limit for one in plan.objectives if one.figure.name == name), None)
@@ -160,7 +174,7 @@ def pareto(plan: Plan) -> Html | None:
     plot.dots(best, 2, shape=3)
     legend = key(("keeps all objectives", "misses one", "the answer"),
                  shapes=(0, 2, 3))  # fmt: skip
-    told = f"{len(met)} options keep all objectives, {len(missed)} miss one; the front has {len(front)}"
+    told = f"{len(met)} options keep all objectives, {len(missed)} miss one; front: {len(front)}"
     return figure(f"{label} by rent", plot.svg(told), unit=plan.latency.unit, legend=legend)
 
 
@@ -210,12 +224,16 @@ def saturation(capacity: Capacity, one: Objective) -> Html | None:
     plot = Plot(across(x.low, x.high, is_log=True), upward(y))
     plot.axes("agents on one replica (logarithmic)")
     plot.rule(one.limit, f"limit {said(one.limit, one.figure)}", is_left=True)
-    points = [Point(agents, value, f"{agents:,.0f}: {said(value, one.figure)}") for agents, value, _ in known]
+    points = [
+        Point(agents, value, f"{agents:,.0f}: {said(value, one.figure)}")
+        for agents, value, _ in known
+    ]
     plot.curve(points)
     plot.dots([p for p, row in zip(points, known, strict=True) if row[2]], 0)
     plot.dots([p for p, row in zip(points, known, strict=True) if not row[2]], 1, shape=2)
     told = "; ".join(point.tip for point in points)
-    return figure(one.figure.label, plot.svg(f"{one.figure.label} by agents: {told}"), unit=one.figure.unit,
+    drawn = plot.svg(f"{one.figure.label} by agents: {told}")
+    return figure(one.figure.label, drawn, unit=one.figure.unit,
                   legend=key(("kept", "lost"), shapes=(0, 2)))  # fmt: skip
 
 
@@ -283,4 +301,3 @@ def _prices(plan: Plan, prices: Prices) -> Html:
     heads = ("GPU", "$/h", "kind", "date", "source")
     return table(heads, rows, caption="Prices of a GPU-hour", words=(0, 2, 3, 4), is_sorted=True,
                  is_titled=False)  # fmt: skip
-

@@ -20,7 +20,7 @@ from agentsim.uncertainty import LEVEL, interval
 if TYPE_CHECKING:
     from rich.table import Table
 
-_HOURS_A_MONTH = 730
+HOURS_A_MONTH = 730
 #: Rows of the Pareto front and of the saturation curve at most.
 _ROWS = 8
 
@@ -46,7 +46,7 @@ def headline(plan: Plan) -> str:
     rent = plan.space.rent(plan.best.option)
     return (
         f"{plan.best.option.name()} is the cheapest that keeps all objectives: {dollars(rent)}/h, "
-        f"{dollars(rent * _HOURS_A_MONTH)} a month. {count(len(plan.tried), 'option')} of "
+        f"{dollars(rent * HOURS_A_MONTH)} a month. {count(len(plan.tried), 'option')} of "
         f"{plan.space.size():,} simulated."
     )
 

@@ -16,7 +16,7 @@ _DAY_HOURS = 24
 
 def money(bill: Bill, run_usd: Interval | None) -> tuple[Html, ...]:
     """Tables of rent and energy, and of APIs."""
-    heads = ("figure", "value", "rests on")
+    heads: tuple[str, ...] = ("figure", "value", "rests on")
     rows = [*_rent(bill, run_usd), *_energy(bill)]
     parts = [table(heads, rows, caption="Rent and energy of this run", words=(0, 2))]
     if bill.self_hosted is None:

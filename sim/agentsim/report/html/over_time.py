@@ -38,8 +38,8 @@ def _drawings(run: Run, series: Series) -> Iterator[Html]:
     sums = {name: column.sum(axis=0).astype(float) for name, column in series.sums.items()}
     names, rows = _of_replicas(series, series.means["used_blocks"])
     if usable:
-        names, rows = names, [row / usable * 100 for row in rows]
-        yield _lines(series, "KV cache in use", "% of blocks", names, rows, top=100.0)
+        used = [row / usable * 100 for row in rows]
+        yield _lines(series, "KV cache in use", "% of blocks", names, used, top=100.0)
     prompt, cached = sums["prompt_tokens"], sums["cached_tokens"]
     share = np.divide(100 * cached, prompt, where=prompt > 0, out=np.full(len(prompt), np.nan))
     yield _lines(series, "Served from the prefix cache", "% of prompt tokens", ["cached"], [share],
@@ -82,8 +82,12 @@ def _lines(
     plot.axes(f"time, {unit_name}")
     for kind, row in enumerate(rows):
         plot.steps(edges.tolist(), [None if np.isnan(v) else v for v in row.tolist()], kind)
-    said = "; ".join(f"{name}: {_said(row, series.lengths_s)}" for name, row in zip(names, rows, strict=True))
-    places = np.unique(np.linspace(0, len(edges) - 2, min(_ROWS, len(edges) - 1)).round().astype(int))
+    said = "; ".join(
+        f"{name}: {_said(row, series.lengths_s)}" for name, row in zip(names, rows, strict=True)
+    )
+    places = np.unique(
+        np.linspace(0, len(edges) - 2, min(_ROWS, len(edges) - 1)).round().astype(int)
+    )
     cells: list[list[Any]] = [
         [f"{number(float(edges[at]))} {unit_name}", *(_cell(row[at]) for row in rows)]
         for at in places.tolist()
@@ -108,5 +112,3 @@ def _said(row: FloatArray, lengths: FloatArray) -> str:
         return "nothing"
     mean = float((row[known] * lengths[known]).sum() / lengths[known].sum())
     return f"mean {_cell(mean)}, most {_cell(float(row[known].max()))}"
-
-

@@ -128,9 +128,9 @@ def _top(page: Page, names: Sequence[str]) -> Html:
 
 def _answer(page: Page) -> Html:
     first, dot, rest = page.answer.partition(". ")
-    lead = tag("p", capital(rest), class_="lead") if rest else None
+    lead = tag("p", rest, class_="lead") if rest else None
     return tag(
-        "section", tag("h1", capital(first) + dot.strip()), lead, *page.above,
+        "section", tag("h1", first + dot.strip()), lead, *page.above,
         id="answer", class_="answer", tabindex="-1",
     )  # fmt: skip
 
@@ -189,15 +189,12 @@ def folded(title: str, *parts: Html) -> Html:
     return tag("details", tag("summary", title), *parts)
 
 
-def figure(title: str, drawing: Html, *below: Html, unit: str = "", legend: Html | None = None) -> Html:
+def figure(
+    title: str, drawing: Html, *below: Html, unit: str = "", legend: Html | None = None
+) -> Html:
     """A drawing with its title, and what repeats it in words."""
     head = tag("figcaption", tag("span", title, class_="title"), tag("span", unit, class_="unit"))
     return tag("figure", head, legend, drawing, *below)
-
-
-def capital(text: str) -> str:
-    """A sentence that begins with a capital."""
-    return text[:1].upper() + text[1:]
 
 
 def page_name(text: object) -> str:

@@ -107,7 +107,9 @@ class Plot:
             back.append(f"{xs[at + 1]} {self.y.at(a):.1f}L{xs[at]} {self.y.at(a):.1f}")
         self._parts.append(tag("path", d=f"M{'L'.join(there + back[::-1])}Z", class_="band"))
 
-    def rule(self, value: float, label: str, *, is_upright: bool = False, is_left: bool = False) -> None:
+    def rule(
+        self, value: float, label: str, *, is_upright: bool = False, is_left: bool = False
+    ) -> None:
         """A limit: a dashed line across, with its name."""
         if is_upright:
             x = self.x.at(value)
@@ -135,6 +137,13 @@ class Plot:
         )
         self._parts.append(_mark(form, self.x.at(value), y, tag("title", tip), kind))
 
+    def bar(self, start: float, stop: float, y: float, high: float, kind: str) -> None:
+        """A bar between two values around a height of the drawing."""
+        left, right = sorted((self.x.at(start), self.x.at(stop)))
+        edges = {"x": f"{left:.1f}", "width": f"{max(right - left, 1.0):.1f}"}
+        place = f"{y - high / 2:.1f}"
+        self._parts.append(tag("rect", y=place, height=f"{high:.1f}", class_=kind, **edges))
+
     def span(self, low: float, high: float, y: float) -> None:
         """An interval: a line between two values at a height of the drawing."""
         left, right = self.x.at(low), self.x.at(high)
@@ -159,9 +168,7 @@ class Plot:
             )
 
     def _line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-        self._parts.append(
-            tag("path", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}", class_=kind)
-        )
+        self._parts.append(tag("path", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}", class_=kind))
 
     def _text(self, x: float, y: float, text: str, anchor: str, kind: str = "") -> None:
         self._parts.append(

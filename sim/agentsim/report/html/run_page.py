@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from agentsim.domain.records import Run
 from agentsim.report.bill_text import bill_assumptions
 from agentsim.report.document import plain_facts
 from agentsim.report.durations import count, dollars, duration, energy, percent, significant
-from agentsim.report.figures import Interval, Summary
+from agentsim.report.figures import Bands, Interval, Intervals, Summary
 from agentsim.report.html.latency import latency_curves, latency_table
 from agentsim.report.html.mark import Html, short, tag
 from agentsim.report.html.money import money
@@ -24,6 +24,9 @@ from agentsim.report.html.worst import slowest
 from agentsim.report.prefill import prefill_curves
 from agentsim.report.text import headline
 
+_NO_BANDS = Bands(None, None, None, None)
+#: Where no intervals were asked for.
+_NONE = Intervals(0.0, 0, None, None, None, _NO_BANDS, _NO_BANDS, _NO_BANDS, _NO_BANDS)
 #: Rows of the table of prefill by turn.
 _TURNS = 12
 
@@ -48,22 +51,22 @@ def run_page(run: Run, summary: Summary, subject: str) -> Page:
 
 
 def _key_figures(summary: Summary) -> Iterator[Html]:
-    sure, bill, latency = summary.intervals, summary.bill, summary.latency
-    yield card("Runtime", duration(summary.runtime_s), _between(sure and sure.runtime_s))
+    sure, bill, latency = summary.intervals or _NONE, summary.bill, summary.latency
+    yield card("Runtime", duration(summary.runtime_s), _between(sure.runtime_s))
     if bill and (hosted := bill.self_hosted):
         price = f"{hosted.gpu_hour.kind} {hosted.gpu_hour.date}".rstrip()
         yield card("Rent of this run", dollars(hosted.run_usd),
-                   _between(sure and sure.run_usd, dollars), price)  # fmt: skip
+                   _between(sure.run_usd, dollars), price)  # fmt: skip
     for label, name, share in (
         ("p90 TTFT", "ttft", "p90"), ("p50 TPOT", "tpot", "p50"), ("p90 E2E", "e2e", "p90"),
     ):  # fmt: skip
         value = getattr(getattr(latency, name), share)
         if value is not None:
-            yield card(label, duration(value), _between(sure and getattr(getattr(sure, name), share)))
+            yield card(label, duration(value), _between(getattr(getattr(sure, name), share)))
     rate = summary.rates.output_tokens_per_s
     if rate is not None:
         yield card("Output tokens a second", significant(rate),
-                   _between(sure and sure.output_tokens_per_s, significant))  # fmt: skip
+                   _between(sure.output_tokens_per_s, significant))  # fmt: skip
     if summary.tokens.cached_share is not None:
         yield card("Prompt from the cache", percent(summary.tokens.cached_share),
                    f"of {count(summary.tokens.prompt, 'token')}")  # fmt: skip
@@ -77,15 +80,16 @@ def _key_figures(summary: Summary) -> Iterator[Html]:
         yield card("Energy", energy(bill.energy.kwh), f"GPUs alone, {bill.energy.kind}")
 
 
-def _between(band: Interval | None, write: object = duration) -> str:
-    assert callable(write)
+def _between(band: Interval | None, write: Callable[[float], str] = duration) -> str:
     return f"{write(band.low)} to {write(band.high)}" if band else ""
 
 
 def _sureness(summary: Summary) -> str:
     sure = summary.intervals
     if sure is None:
-        return "No intervals were asked for (--samples N). Figures without one are exact in the model."
+        return (
+            "No intervals were asked for (--samples N). Figures without one are exact in the model."
+        )
     return (
         f"Below a value: its {100 * sure.level:g} % interval, from {sure.samples} sets of cost "
         "factors. Counts and shares are exact in the model."
@@ -145,4 +149,3 @@ def _prefill(run: Run) -> Section | None:
     )
     return Section("Prefill with and without the cache", (drawn,), about,
                    is_wide=False)  # fmt: skip
-

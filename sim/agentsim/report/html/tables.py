@@ -44,7 +44,10 @@ def table(
     kinds = ["word" if at in words else "number" for at in range(len(heads))]
     head = tag(
         "tr",
-        *(tag("th", text, scope="col", class_=kind) for text, kind in zip(heads, kinds, strict=True)),
+        *(
+            tag("th", text, scope="col", class_=kind)
+            for text, kind in zip(heads, kinds, strict=True)
+        ),
     )
     body = (tag("tr", *map(_cell, range(len(row)), row, kinds)) for row in rows)
     return tag(

@@ -98,7 +98,9 @@ def _rows(found: Slices, names: list[str], phases: tuple[str, ...]) -> list[dict
     for place, name in enumerate(names):
         mine = slice(edges[place], edges[place + 1])
         gaps = start[mine] - np.concatenate([[0], end[mine][:-1]]) if len(start[mine]) else []
-        flat = np.column_stack([gaps, (end - start)[mine], places[phase[mine]]]) if len(gaps) else ()
+        flat = (
+            np.column_stack([gaps, (end - start)[mine], places[phase[mine]]]) if len(gaps) else ()
+        )
         rows.append({"name": name, "slices": np.asarray(flat, np.int64).ravel().tolist()})
     return rows
 
@@ -128,7 +130,9 @@ def _left_out(agents: Slices, gpus: Slices) -> list[str]:
     said = []
     for found, what in ((agents, "rows of agents"), (gpus, "GPUs")):
         if len(found.tracks) < found.num_tracks:
-            said.append(f"The first {len(found.tracks):,} of {found.num_tracks:,} {what} are shown.")
+            said.append(
+                f"The first {len(found.tracks):,} of {found.num_tracks:,} {what} are shown."
+            )
         if found.grid_ns:
             width = duration(found.grid_ns / NS_PER_S)
             said.append(
@@ -148,7 +152,11 @@ def _totals(run: Run, agents: Slices, gpus: Slices) -> Html:
         spent = np.zeros((len(names), len(phases)))
         np.add.at(spent, (found.track, found.phase), (found.end_ns - found.start_ns) / NS_PER_S)
         rows = [
-            [name, *(Cell(duration(s), s) for s in row), _share(sum(row), run.makespan_ns / NS_PER_S)]
+            [
+                name,
+                *(Cell(duration(s), s) for s in row),
+                _share(sum(row), run.makespan_ns / NS_PER_S),
+            ]
             for name, row in zip(names, spent.tolist(), strict=True)
         ]
         made.append(table(("", *phases, "of the run"), rows, caption=caption))

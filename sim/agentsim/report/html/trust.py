@@ -20,8 +20,8 @@ _LIMITS = (
     "prices, of the trace, or of what is not modelled.",
     "TTFT is the least sure of the latencies; TPOT, E2E and runtimes are surer, and a ratio of "
     "two configurations on one GPU is surer than either of them.",
-    "docs/accuracy.md has the errors against public measurements of vLLM, GPU by GPU; docs/model.md "
-    "has the model with its sources.",
+    "docs/accuracy.md has the errors against public measurements of vLLM, GPU by GPU; "
+    "docs/model.md has the model with its sources.",
 )
 
 
@@ -58,7 +58,9 @@ def settings(config: Mapping[str, Any], facts: Mapping[str, Any]) -> Section:
     for title, found in (("Every setting", config), ("What followed from them", facts)):
         if not found:
             continue
-        rows = [(name, short(value_text(value), 300)) for name, value in sorted(flatten(found).items())]
+        rows = [
+            (name, short(value_text(value), 300)) for name, value in sorted(flatten(found).items())
+        ]
         parts.append(folded(title, table(("name", "value"), rows, caption=title, words=(0, 1))))
     return Section("Configuration", tuple(parts))
 

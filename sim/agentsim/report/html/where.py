@@ -13,7 +13,7 @@ from agentsim.report.html.tables import Cell, table
 _GPU = ("decode", "prefill", "recomputation", "overhead", "idle_tools", "idle_between_steps",
         "idle_nobody")  # fmt: skip
 _AGENT = ("tools", "api", "queue", "prefill", "decode", "recomputation")
-#: Shares below which a part is left out where it is 0 for this run.
+#: Height of a bar.
 _BAR = 34.0
 
 
@@ -33,16 +33,15 @@ def _divided(title: str, spent_s: dict[str, float]) -> Html:
     left, drawn = 0.5, []
     for name, seconds in parts.items():
         width = seconds / total * (WIDTH - 1)
-        drawn.append(
-            tag("rect", tag("title", f"{LOOKS[name].label} {percent(seconds / total)}"),
-                x=f"{left:.1f}", y=0.5, width=f"{width:.1f}", height=f"{_BAR:.0f}",
-                fill=f"url(#fill-{name})", class_="edged")  # fmt: skip
-        )
+        told = tag("title", f"{LOOKS[name].label} {percent(seconds / total)}")
+        place = {"x": f"{left:.1f}", "width": f"{width:.1f}"}
+        fill = f"url(#fill-{name})"
+        drawn.append(tag("rect", told, y=0.5, height=_BAR, fill=fill, class_="edged", **place))
         left += width
     said = ", ".join(f"{LOOKS[name].label} {percent(s / total)}" for name, s in parts.items())
     bar = tag("svg", *drawn, viewBox=f"0 0 {WIDTH:.0f} {_BAR + 1:.0f}", role="img",
               aria_label=f"{title}: {said or 'no time'}")  # fmt: skip
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             tag("span", swatch(name), LOOKS[name].label, class_="keyed"),
             Cell(duration(seconds), seconds),

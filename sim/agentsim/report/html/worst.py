@@ -24,9 +24,9 @@ def _sessions(run: Run) -> Html:
     names = ("session", "slot", "started_ns", "finished_ns", "num_calls", "waited_ns")
     found: list[tuple[Any, ...]] = []
     for chunk in run.sessions.chunks(*names):
-        rows = zip(*(chunk[name].tolist() for name in names), strict=True)
+        lives = zip(*(chunk[name].tolist() for name in names), strict=True)
         kept = ((start - end, name, slot, start, calls, waited)
-                for name, slot, start, end, calls, waited in rows)  # fmt: skip
+                for name, slot, start, end, calls, waited in lives)  # fmt: skip
         found = heapq.nsmallest(_ROWS, [*found, *kept])
     rows = [
         (_name(name), slot, _time(-lasted), _time(waited), f"{calls:,}", _time(start))
@@ -42,8 +42,8 @@ def _calls(run: Run) -> Html:
     found: list[tuple[Any, ...]] = []
     for chunk in run.requests.chunks(*names, where={"status": SERVED}):
         order = (chunk["submitted_ns"] - chunk["finished_ns"]).argsort(kind="stable")[:_ROWS]
-        rows = zip(*(chunk[name][order].tolist() for name in names), strict=True)
-        kept = ((row[2] - row[5], *row) for row in rows)
+        lives = zip(*(chunk[name][order].tolist() for name in names), strict=True)
+        kept = ((row[2] - row[5], *row) for row in lives)
         found = heapq.nsmallest(_ROWS, [*found, *kept])
     rows = [
         (
@@ -58,7 +58,16 @@ def _calls(run: Run) -> Html:
         )
         for lasted, session, call, sent, scheduled, first, _, prompt, cached, output in found
     ]
-    heads = ("session, call", "E2E", "TTFT", "queued", "prompt tokens", "cached", "output", "sent at")
+    heads = (
+        "session, call",
+        "E2E",
+        "TTFT",
+        "queued",
+        "prompt tokens",
+        "cached",
+        "output",
+        "sent at",
+    )
     return table(heads, rows, caption="Slowest calls", is_sorted=True)
 
 

@@ -22,7 +22,7 @@ def explain_page(found: Explanation, subject: str) -> Page:
     subject : str
         Where the trace comes from.
     """
-    return Page("explain", page_name(subject), headline(found), (), tuple(_sections(found)))
+    return Page("explain", page_name(subject), f"{headline(found)}.", (), tuple(_sections(found)))
 
 
 def _sections(found: Explanation) -> Iterator[Section]:

@@ -21,11 +21,11 @@ from agentsim.study.plan import Plan
 from agentsim.study.plan_text import (
     HOURS_A_MONTH,
     capacity_line,
+    cautions,
     certainty,
     even_line,
     headline,
     move_text,
-    notes,
 )
 from agentsim.study.planner import miss
 from agentsim.study.trial import Tried
@@ -127,7 +127,8 @@ def _sections(plan: Plan, prices: Prices) -> Iterator[Section]:
         ("GPU", "why not"), rows, caption="GPUs not chosen", words=(0, 1), is_titled=False
     )
     yield Section("Not chosen", (listed,))
-    yield Section("Before you decide", (bullets([f"{note}." for note in notes(plan)]),))
+    if told := cautions(plan):
+        yield Section("Before you decide", (bullets([f"{line}." for line in told]),))
     yield Section("Every option tried", (folded(f"{len(plan.tried):,} options", _options(plan)),))
     yield Section("Prices", (_prices(plan, prices),))
     config = plan.best.option.config(plan.space.base)

@@ -37,7 +37,7 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
         parts += [on_screen(_moves(plan), colour=colour)]
     parts += [_filled(even_line(one)) for one in plan.even]
     parts += ["", on_screen(_rejected(plan), colour=colour)]
-    parts += [_filled(f"{note}.") for note in notes(plan)]
+    parts += [_filled(f"{note}.") for note in (*cautions(plan), _prices(plan))]
     return "\n".join(parts) + "\n"
 
 
@@ -163,7 +163,7 @@ def _rejected(plan: Plan) -> Table:
     return table
 
 
-def notes(plan: Plan) -> list[str]:
+def cautions(plan: Plan) -> list[str]:
     """What a reader must know to decide by the plan."""
     found = []
     base = plan.space.base
@@ -182,9 +182,12 @@ def notes(plan: Plan) -> list[str]:
             "A spot price: the instance can be taken away at any time, with its KV cache and the "
             "calls in flight; that is not simulated, so have a replica to spare"
         )
-    prices = ", ".join(f"{gpu} {dollars(usd)}" for gpu, usd in plan.space.rents.items())
-    found.append(f"Prices of a GPU-hour ('agentsim list prices' has dates and sources): {prices}")
     return found
+
+
+def _prices(plan: Plan) -> str:
+    prices = ", ".join(f"{gpu} {dollars(usd)}" for gpu, usd in plan.space.rents.items())
+    return f"Prices of a GPU-hour ('agentsim list prices' has dates and sources): {prices}"
 
 
 def _table(*heads: str) -> Table:

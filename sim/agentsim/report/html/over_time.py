@@ -12,7 +12,7 @@ from agentsim.report.durations import duration
 from agentsim.report.html.mark import Html
 from agentsim.report.html.page import figure, folded
 from agentsim.report.html.plot import Plot, across, key, upward
-from agentsim.report.html.scales import from_zero, number, time_unit
+from agentsim.report.html.scales import from_zero, time_unit
 from agentsim.report.html.tables import table
 from agentsim.report.metrics import FloatArray
 from agentsim.report.series import Series, binned
@@ -89,21 +89,21 @@ def _lines(
         np.linspace(0, len(edges) - 2, min(_ROWS, len(edges) - 1)).round().astype(int)
     )
     cells: list[list[Any]] = [
-        [f"{number(float(edges[at]))} {unit_name}", *(_cell(row[at]) for row in rows)]
+        [f"{edges[at]:.4g} {unit_name}", *(_cell(row[at]) for row in rows)]
         for at in places.tolist()
     ]
     caption = f"{title}, {unit}: {len(places)} of {len(edges) - 1:,} points"
     return figure(
         title,
         plot.svg(f"{title}, {unit}. {said}"),
-        folded("Values", table(("from", *names), cells, caption=caption)),
+        folded("Values", table(("from", *names), cells, caption=caption), is_printed=False),
         unit=unit,
         legend=key(names) if len(names) > 1 else None,
     )
 
 
 def _cell(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+    return "-" if np.isnan(value) else f"{value:,.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
 def _said(row: FloatArray, lengths: FloatArray) -> str:

@@ -184,9 +184,10 @@ def cards(*made: Html) -> Html:
     return tag("dl", *made, class_="cards")
 
 
-def folded(title: str, *parts: Html) -> Html:
-    """What is shown on demand, and in print."""
-    return tag("details", tag("summary", title), *parts)
+def folded(title: str, *parts: Html, is_printed: bool = True) -> Html:
+    """What is shown on demand; in print too, unless it repeats a drawing."""
+    kind = None if is_printed else "unprinted"
+    return tag("details", tag("summary", title), *parts, class_=kind)
 
 
 def figure(

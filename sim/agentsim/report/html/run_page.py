@@ -141,11 +141,10 @@ def _prefill(run: Run) -> Section | None:
     ratio = rows[0][-1] / max(1, rows[1][-1])
     label = f"Prompt tokens up to each call: {rows[0][-1]:,} without a cache, {rows[1][-1]:,} here"
     listed = table(("call", *names), cells, caption="Prompt tokens up to a call")
-    drawn = figure("Prompt tokens, added up", plot.svg(label), folded("Values", listed),
-                   legend=key(names))  # fmt: skip
+    values = folded("Values", listed, is_printed=False)
+    drawn = figure("Prompt tokens, added up", plot.svg(label), values, legend=key(names))
     about = (
         f"Session {short(curves.session, 64)}, the one with the most calls: the prefix cache saves "
         f"{significant(ratio)} times the prefill."
     )
-    return Section("Prefill with and without the cache", (drawn,), about,
-                   is_wide=False)  # fmt: skip
+    return Section("Prefill with and without the cache", (drawn,), about, is_wide=False)

@@ -33,6 +33,12 @@
   for (const [row, start, end, name] of sessions) named[row].push({ start, end, name });
 
   const UNITS = [[3.6e9, "h"], [6e7, "min"], [1e6, "s"], [1e3, "ms"], [1, "\u00b5s"]];
+  // round distances between two marks of the axis
+  const STEPS = [
+    ...[1, 10, 100, 1e3, 1e4, 1e5].flatMap((power) => [power, 2 * power, 5 * power]),
+    ...[1, 2, 5, 10, 15, 30].map((s) => s * 1e6), ...[1, 2, 5, 10, 15, 30].map((min) => min * 6e7),
+    ...[1, 2, 3, 6, 12, 24, 48].map((h) => h * 3.6e9),
+  ];
   const unitFor = (us) => UNITS.find(([size]) => us >= 3 * size) || UNITS[4];
   const written = (us, digits = 4) => {
     const [size, name] = unitFor(Math.abs(us));
@@ -76,12 +82,8 @@
 
   const drawAxis = (context, x, height) => {
     const rough = (to - from) / Math.max(2, (width - left) / 110);
-    const power = 10 ** Math.floor(Math.log10(rough));
-    const [size, unit] = unitFor(rough);
-    const inUnit = rough / size;
-    const steps = unit === "min" || unit === "s"
-      ? [1, 2, 5, 10, 15, 20, 30, 60] : [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
-    const step = (steps.find((each) => each >= inUnit) || 10 * (power / size)) * size;
+    const step = STEPS.find((each) => each >= rough) || 2.4e10 * Math.ceil(rough / 2.4e10);
+    const [size, unit] = UNITS.find(([each]) => step >= each);
     context.textAlign = "center";
     for (let time = Math.ceil(from / step) * step; time <= to; time += step) {
       context.fillStyle = colours.rule;

@@ -16,7 +16,7 @@ from agentsim.report.html.tables import Cell, table
 from agentsim.report.lanes import PHASES, Slices, slices
 
 #: Rows of agents, and slices of all of them; beyond, the page says what it leaves out.
-_TRACKS, _SLICES = 80, 60_000
+_TRACKS, _SLICES = 80, 150_000
 #: Sessions whose names are shown where a pointer rests.
 _SESSIONS = 2000
 _NS_PER_US = 1000
@@ -34,7 +34,7 @@ _SHAPES = {
 def timeline(run: Run) -> Html:
     """Agents, below them the GPUs, and the same in tables."""
     agents = slices(run, max_tracks=_TRACKS, max_slices=_SLICES)
-    gpus = busy(run, max_slices=_SLICES // 3)
+    gpus = busy(run, max_slices=_SLICES // 5)
     content = {
         "span": run.makespan_ns // _NS_PER_US,
         "phases": [[name, *look] for name, look in _SHAPES.items()],
@@ -56,7 +56,7 @@ def timeline(run: Run) -> Html:
         class_="timeline",
     )  # fmt: skip
     told = (tag("p", line, class_="note") for line in _left_out(agents, gpus))
-    tables = folded("Time of each row", _totals(run, agents, gpus))
+    tables = folded("Time of each row, as drawn", _totals(run, agents, gpus), is_printed=False)
     return join(
         figure("Agents and GPUs", drawn, *told, tables, legend=_legend()),
         data("timeline-data", content),

@@ -16,7 +16,7 @@ KINDS = ("assumed", "published", "fitted", "datasheet", "list price", "measured"
 _LIMITS = (
     "Not modelled: pipeline, expert and data parallelism, LoRA weights, vision encoders, changes "
     "of the clock within a run, networks between client and server.",
-    "An interval follows from the errors of the cost factors listed above. It holds no error of "
+    "An interval follows from the errors of the cost factors. It holds no error of "
     "prices, of the trace, or of what is not modelled.",
     "TTFT is the least sure of the latencies; TPOT, E2E and runtimes are surer, and a ratio of "
     "two configurations on one GPU is surer than either of them.",

@@ -59,14 +59,16 @@ def waterfall(
     height = _ABOVE + _ROW * len(bars) + _BELOW
     plot = Plot(Scale(low, high, _NAMES, WIDTH - RIGHT), Scale(0, 0, height - _BELOW, _ABOVE),
                 height=height)  # fmt: skip
-    plot.rows_axis(unit, _NAMES)
+    plot.rows_axis(f"{title}, {unit}", _NAMES)
     for row, (label, start, stop, made) in enumerate(bars):
         y = _ABOVE + _ROW * (row + 0.5)
         plot.label(_NAMES - 8, y + 4, short(label, _LETTERS), "end", "name")
         kind = "whole" if made is None else "fall" if made.value < 0 else "rise"
         plot.bar(start, stop, y, _ROW * _BAR, kind)
     said = "; ".join(_told(label, cause, stop, write) for label, _, stop, cause in bars)
-    drawn = figure(title, plot.svg(f"{title}. {said}"), unit=f"{unit}; \u2212 lowers, + raises it")
+    drawn = figure(
+        title, plot.svg(f"{title}. {said}"), unit="from one to the other, cause by cause"
+    )
     return drawn, _table(title, bars, unit, write)
 
 

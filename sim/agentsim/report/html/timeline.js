@@ -3,6 +3,8 @@
 (() => {
   const canvas = document.getElementById("timeline");
   if (!canvas) return;
+  canvas.parentElement.hidden = false;
+  document.querySelector(".unscripted").hidden = true;
   const { span, phases, agents, rows, sessions } = JSON.parse(
     document.getElementById("timeline-data").textContent,
   );

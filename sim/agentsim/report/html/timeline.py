@@ -52,13 +52,15 @@ def timeline(run: Run) -> Html:
         tag("div", id="timeline-tip", class_="tip", hidden=True),
         tag("p", "Keys: + and - zoom, arrows move, Home shows all. Pointer: drag to move, hold "
             "Ctrl and turn the wheel to zoom.", id="timeline-keys", class_="quiet keys"),
-        tag("noscript", tag("p", "The drawing needs JavaScript; the tables below do not.")),
-        class_="timeline",
+        class_="timeline", hidden=True,
     )  # fmt: skip
+    unscripted = tag(
+        "p", "The drawing needs JavaScript; the tables below do not.", class_="unscripted"
+    )
     told = (tag("p", line, class_="note") for line in _left_out(agents, gpus))
     tables = folded("Time of each row, as drawn", _totals(run, agents, gpus), is_printed=False)
     return join(
-        figure("Agents and GPUs", drawn, *told, tables, legend=_legend()),
+        figure("Agents and GPUs", drawn, unscripted, *told, tables, legend=_legend()),
         data("timeline-data", content),
     )
 

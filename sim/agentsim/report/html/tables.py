@@ -8,6 +8,10 @@ from typing import NamedTuple
 from agentsim.report.html.mark import Html, tag
 
 
+#: Columns of text from which a row is a list where the window is narrow.
+_WORDY = 3
+
+
 class Cell(NamedTuple):
     """A cell that is sorted by something else than its text, or is marked."""
 
@@ -49,19 +53,21 @@ def table(
             for text, kind in zip(heads, kinds, strict=True)
         ),
     )
-    body = (tag("tr", *map(_cell, range(len(row)), row, kinds)) for row in rows)
+    is_wordy = len(words) >= _WORDY
+    named = heads if is_wordy else [None] * len(heads)
+    body = (tag("tr", *map(_cell, range(len(row)), row, kinds, named)) for row in rows)
     return tag(
         "div",
         tag(
             "table", tag("caption", caption, class_=None if is_titled else "heard"),
             tag("thead", head), tag("tbody", *body),
-            data_sort=is_sorted, data_filter=is_filtered,
+            data_sort=is_sorted, data_filter=is_filtered, class_="wordy" if is_wordy else None,
         ),
         class_="scroll", tabindex="0", role="region", aria_label=caption,
     )  # fmt: skip
 
 
-def _cell(at: int, cell: object, kind: str) -> Html:
+def _cell(at: int, cell: object, kind: str, head: str | None) -> Html:
     key, mark, text = None, "", cell
     if isinstance(cell, Cell):
         text, key, mark = cell
@@ -70,5 +76,6 @@ def _cell(at: int, cell: object, kind: str) -> Html:
         text,
         scope="row" if at == 0 else None,
         class_=f"{kind} {mark}".rstrip(),
+        data_head=head,
         data_v=None if key is None else f"{key:.9g}",
     )

@@ -39,6 +39,24 @@ def test_a_report_changes_nothing_else_and_is_not_overwritten(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "trace.jsonl"]
 
 
+def test_a_sweep_has_a_report_too(trace: str, tmp_path: Path) -> None:
+    """A new name, or --force with a sweep that starts anew."""
+    spec, page = tmp_path / "spec.toml", tmp_path / "page.html"
+    spec.write_text(
+        f"trace = {trace!r}\nfigures = ['runtime', 'cost']\n[vary]\ngpu = ['l4', 'l40s']\n", "utf-8"
+    )
+    args = ["sweep", str(spec), "-o", str(tmp_path / "out"), "--backend", "serial"]
+    told = agentsim(*args, "--report", str(page))
+    assert told.exit_code == 0, told.output
+    text = page.read_text("utf-8")
+    assert "is the best of 2 runs, with gpu=" in text
+    assert "Runs that no other beats in both" in text
+    assert "exists already" in fails(*args, "--report", str(page))
+    assert agentsim(*args, "--report", str(page), "--force").exit_code == 0
+    assert page.read_text("utf-8") == text
+    assert "--dry-run" in fails(*args, "--report", str(tmp_path / "b.html"), "--dry-run")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize(
     ("file", "why"),

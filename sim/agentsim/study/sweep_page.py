@@ -40,7 +40,7 @@ def sweep_page(
         A row for each run: ``status`` (``ok``, or why not), ``reason``, the settings, and a column
         for each figure by its name.
     figures : sequence of Figure
-        The first is what the runs are ordered by; with the second it makes the Pareto front.
+        The first is what the runs are ordered by; with one of the others it makes the Pareto front.
     subject : str
         The sweep's file.
     settings : sequence of str
@@ -73,7 +73,8 @@ def _headline(runs: int, done: Sequence[Row], by: Figure, settings: Sequence[str
 def _sections(
     frame: pd.DataFrame, done: Sequence[Row], figures: Sequence[Figure], settings: Sequence[str]
 ) -> Iterator[Section]:
-    for other in figures[1:2]:
+    other = _beside(figures)
+    if other is not None:
         both = [row for row in done if _has(row, other)]
         if both:
             front = pareto(both, figures[0], other)
@@ -91,6 +92,13 @@ def _sections(
                        words=(0, 1), is_titled=False)  # fmt: skip
         yield Section("Without figures", (listed,))
     yield limits()
+
+
+def _beside(figures: Sequence[Figure]) -> Figure | None:
+    """What the first figure is drawn against: money, unless it is money itself; else the next."""
+    by, *rest = figures
+    money = [each for each in rest if each.unit.startswith("$") != by.unit.startswith("$")]
+    return next(iter((*money, *rest)), None)
 
 
 def pareto(rows: Sequence[Row], first: Figure, second: Figure) -> list[Row]:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from agentsim.report.html.mark import Html, tag
 
-
 #: Columns of text from which a row is a list where the window is narrow.
 _WORDY = 3
 

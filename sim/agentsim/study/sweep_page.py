@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Rows of the table, and points of the drawing beside the front; the page says what it leaves out.
 _ROWS, _POINTS = 200, 4000
+#: Rows from which a table can be filtered.
+_LONG = 10
 #: Values so far apart are drawn on a logarithmic axis.
 _WIDE = 20.0
 _HIGH = 280.0
@@ -63,7 +65,8 @@ def _headline(runs: int, done: Sequence[Row], by: Figure, settings: Sequence[str
     if not done:
         return f"None of {count(runs, 'run')} has a figure {by.label}."
     best = done[0]
-    named = ", ".join(f"{name.rpartition('.')[2]}={value_text(best[name])}" for name in settings)
+    heads = zip(_heads(settings), settings, strict=True)
+    named = ", ".join(f"{head}={value_text(best[name])}" for head, name in heads)
     return (
         f"{by.label}: {said(best[by.name], by)} is the best of {count(len(done), 'run')}, "
         f"with {named}."
@@ -87,7 +90,7 @@ def _sections(
     lost = frame[frame["status"] != "ok"]
     if len(lost):
         why = Counter(zip(lost["status"], lost["reason"].fillna(""), strict=True))
-        rows = [(status, short(reason, 200), f"{n:,}") for (status, reason), n in why.most_common()]
+        rows = [(status, short(reason, 400), f"{n:,}") for (status, reason), n in why.most_common()]
         listed = table(("status", "reason", "runs"), rows, caption="Runs without figures",
                        words=(0, 1), is_titled=False)  # fmt: skip
         yield Section("Without figures", (listed,))
@@ -138,7 +141,7 @@ def _reach(values: Sequence[float]) -> Scale:
 def _listed(
     rows: Sequence[Row], figures: Sequence[Figure], settings: Sequence[str], caption: str
 ) -> Html:
-    heads = ("point", *settings, *(each.label for each in figures))
+    heads = ("point", *_heads(settings), *(each.label for each in figures))
     cells = [
         (
             row.get("point", at),
@@ -151,7 +154,16 @@ def _listed(
         for at, row in enumerate(rows)
     ]
     words = (0, *range(1, 1 + len(settings)))
-    return table(heads, cells, caption=caption, words=words, is_sorted=True, is_filtered=True)
+    return table(heads, cells, caption=caption, words=words, is_sorted=True,
+                 is_filtered=len(rows) > _LONG)  # fmt: skip
+
+
+def _heads(settings: Sequence[str]) -> list[str]:
+    """Names of settings; their last parts where no other has it."""
+    last = [name.rpartition(".")[2] for name in settings]
+    return [
+        part if last.count(part) == 1 else name for part, name in zip(last, settings, strict=True)
+    ]
 
 
 def _kept(number: int, most: int, what: str) -> str:

@@ -279,7 +279,7 @@ def test_the_causes_of_a_waterfall_stand_in_a_table_too() -> None:
     label = next(a["aria-label"] for n, a in Read(drawn).elements if n == "svg")
     assert label == "runtime. before 100; cache \u221260; <b> +10; after 50"
     cells = [text for text in Read(listed).texts if text]
-    assert cells == ["runtime", "s", "standard error", "least to most",
+    assert cells == ["runtime", "cause", "s", "standard error", "least to most",
                      "before", "100", "-", "cache", "\u221260", "2",
                      "<b>", "+10", "1", "0 to 20", "after", "50", "-"]  # fmt: skip
 

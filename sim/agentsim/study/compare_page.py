@@ -90,7 +90,7 @@ def _figures(comparison: Comparison) -> Html:
     """The table of all figures, the best and what equals it marked by words too."""
     columns = [(figure, comparison.column(figure)) for figure in comparison.figures]
     scales = [scale_of(figure, cells) for figure, cells in columns]
-    heads = [""]
+    heads = ["configuration"]
     for (figure, _), (unit, _) in zip(columns, scales, strict=True):
         heads.append(f"{figure.label}, {unit}" if unit else figure.label)
     rows = []

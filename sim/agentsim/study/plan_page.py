@@ -9,15 +9,13 @@ from agentsim.machine.system import build_system
 from agentsim.report.durations import dollars, percent, significant
 from agentsim.report.gpu_prices import PriceRow, find_gpu_price
 from agentsim.report.html.mark import Html, short, tag
-from agentsim.report.html.page import Page, Section, bullets, card, cards, figure, folded, page_name
-from agentsim.report.html.plot import Plot, Point, across, key, upward
-from agentsim.report.html.scales import around, compact, from_zero
+from agentsim.report.html.page import Page, Section, bullets, card, cards, folded, page_name
 from agentsim.report.html.tables import Cell, table
 from agentsim.report.html.trust import assumptions, limits, settings
-from agentsim.study.break_even import BreakEven
 from agentsim.study.capacity import Capacity
 from agentsim.study.objectives import Objective
 from agentsim.study.plan import Plan
+from agentsim.study.plan_drawings import break_even, pareto, saturation
 from agentsim.study.plan_text import (
     HOURS_A_MONTH,
     capacity_line,
@@ -31,13 +29,6 @@ from agentsim.study.planner import miss
 from agentsim.study.trial import Tried
 from agentsim.study.words import said
 from agentsim.uncertainty import LEVEL, interval
-
-#: Values so far apart are drawn on a logarithmic axis.
-_WIDE = 20.0
-#: A limit is shown with at least so much of its own beyond it.
-_BEYOND = 1.25
-#: Of the scatter.
-_HIGH = 280.0
 
 Prices = dict[str, list[PriceRow]]
 
@@ -137,48 +128,6 @@ def _sections(plan: Plan, prices: Prices) -> Iterator[Section]:
     yield limits()
 
 
-def pareto(plan: Plan) -> Html | None:
-    """Rent and the latency of every option simulated to its end; the front is connected."""
-    name, label = plan.latency.name, plan.latency.label
-    known = [one for one in plan.tried if one.values.get(name) is not None]
-    if not known:
-        return None
-
-    def place(one: Tried) -> Point:
-        value = one.values[name]
-        assert value is not None
-        rent = plan.space.rent(one.option)
-        return Point(
-            rent, value, f"{one.option.name()}: {dollars(rent)}/h, {said(value, plan.latency)}"
-        )
-
-    points = {id(one): place(one) for one in known}
-    limit = next((one.limit for one in plan.objectives if one.figure.name == name), None)
-    values = [point.y for point in points.values()]
-    ys = [*values, *([limit * _BEYOND] if limit else [])]
-    rents = [point.x for point in points.values()]
-    x = around(min(rents), max(rents), 0, 1, is_log=max(rents) > _WIDE * min(rents) > 0)
-    is_log = 0 < min(ys) < max(ys) / _WIDE
-    y = around(min(ys), max(ys), 0, 1, is_log=is_log) if is_log else from_zero(max(ys), 0, 1)
-    plot = Plot(across(x.low, x.high, is_log=x.is_log), upward(y, _HIGH), height=_HIGH)
-    plot.axes("rent, $/h")
-    if limit is not None:
-        plot.rule(limit, f"limit {said(limit, plan.latency)}")
-    front = [points[id(one)] for one in plan.front if id(one) in points]
-    if len(front) > 1:
-        plot.curve(sorted(front), 0)
-    met = [one for one in known if one.is_met(plan.objectives)]
-    missed = [points[id(one)] for one in known if not one.is_met(plan.objectives)]
-    plot.dots(missed, 1, shape=2)
-    plot.dots([points[id(one)] for one in met], 0)
-    best = [points[id(one)] for one in known if one.option == plan.best.option]
-    plot.dots(best, 2, shape=3)
-    legend = key(("keeps all objectives", "misses one", "the answer"),
-                 shapes=(0, 2, 3))  # fmt: skip
-    told = f"{len(met)} options keep all objectives, {len(missed)} miss one; front: {len(front)}"
-    return figure(f"{label} by rent", plot.svg(told), unit=plan.latency.unit, legend=legend)
-
-
 def _pareto_about(plan: Plan) -> str:
     early = sum(1 for one in plan.tried if one.lost is not None)
     failed = sum(1 for one in plan.tried if one.failure is not None)
@@ -208,36 +157,6 @@ def _value(one: Tried, plan: Plan) -> Cell:
     return Cell("-") if value is None else Cell(said(value, plan.latency), value)
 
 
-def saturation(capacity: Capacity, one: Objective) -> Html | None:
-    """A figure of one replica by the number of its agents, with the limit."""
-    known = [
-        (float(point.agents), value, point.is_met)
-        for point in capacity.curve
-        if (value := point.values.get(one.figure.name)) is not None
-    ]
-    if len(known) < 2:
-        return None
-    values = [value for _, value, _ in known]
-    ys = [*values, one.limit * _BEYOND]
-    is_log = 0 < min(ys) < max(ys) / _WIDE
-    y = around(min(ys), max(ys), 0, 1, is_log=is_log) if is_log else from_zero(max(ys), 0, 1)
-    x = around(known[0][0], known[-1][0], 0, 1, is_log=True)
-    plot = Plot(across(x.low, x.high, is_log=True), upward(y))
-    plot.axes("agents on one replica (logarithmic)")
-    plot.rule(one.limit, f"limit {said(one.limit, one.figure)}", is_left=True)
-    points = [
-        Point(agents, value, f"{agents:,.0f}: {said(value, one.figure)}")
-        for agents, value, _ in known
-    ]
-    plot.curve(points)
-    plot.dots([p for p, row in zip(points, known, strict=True) if row[2]], 0)
-    plot.dots([p for p, row in zip(points, known, strict=True) if not row[2]], 1, shape=2)
-    told = "; ".join(point.tip for point in points)
-    drawn = plot.svg(f"{one.figure.label} by agents: {told}")
-    return figure(one.figure.label, drawn, unit=one.figure.unit,
-                  legend=key(("kept", "lost"), shapes=(0, 2)))  # fmt: skip
-
-
 def _curve(plan: Plan, capacity: Capacity) -> Html:
     figures = [one.figure for one in plan.objectives]
     heads = ("agents", *(each.label for each in figures), "output tokens/s", "reuse", "kept")
@@ -253,22 +172,6 @@ def _curve(plan: Plan, capacity: Capacity) -> Html:
             "yes" if point.is_met else "no",
         ))  # fmt: skip
     return folded("Values", table(heads, rows, caption="One replica by the number of its agents"))
-
-
-def break_even(one: BreakEven) -> Html:
-    """$ a day by calls a day: rent is flat, an API is not."""
-    most = 2.5 * one.calls_a_day if one.calls_a_day else one.most_calls_a_day
-    api = Point(most, one.usd_per_call * most)
-    plot = Plot(across(0.0, most), upward(from_zero(max(api.y, one.usd_a_day) * 1.05, 0, 1)))
-    plot.axes("calls a day", x_write=compact, y_write=lambda usd: f"${compact(usd)}")
-    plot.curve([Point(0.0, one.usd_a_day), Point(most, one.usd_a_day)], 0)
-    plot.curve([Point(0.0, 0.0), api], 1)
-    if one.calls_a_day is not None:
-        plot.rule(one.calls_a_day, f"{one.calls_a_day:,.0f} calls", is_upright=True)
-    if one.most_calls_a_day < most:
-        plot.rule(one.most_calls_a_day, "this load", is_upright=True)
-    return figure(f"Renting or {one.api}", plot.svg(even_line(one)), unit="$ a day",
-                  legend=key(("rent", one.api)))  # fmt: skip
 
 
 def _options(plan: Plan) -> Html:

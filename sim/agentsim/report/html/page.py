@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from agentsim.report.document import package_version
-from agentsim.report.html.mark import Html, join, plain, tag
+from agentsim.report.html.mark import Html, plain, tag
 from agentsim.report.html.palette import patterns, stylesheet
 from agentsim.report.target import check_file, whole_file
 
@@ -200,10 +200,4 @@ def figure(
 
 def page_name(text: object) -> str:
     """The name of a file, as it stands at the head of a page."""
-    return Path(plain(text)).name or "standard input" if str(text) != "-" else "standard input"
-
-
-__all__ = [
-    "ENDINGS", "Page", "Section", "bullets", "card", "cards", "check_report", "figure", "folded",
-    "join", "page_name", "page_text", "paragraph", "write_page",
-]  # fmt: skip
+    return "standard input" if str(text) == "-" else Path(plain(text)).name

@@ -98,15 +98,6 @@ class Plot:
         places = [f"{self.x.at(p.x):.1f} {self.y.at(p.y):.1f}" for p in points]
         self._path("M" + "L".join(places) if places else "", kind)
 
-    def area(self, edges: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:
-        """A band between two values of each stretch."""
-        xs = [f"{self.x.at(e):.1f}" for e in edges]
-        there, back = [], []
-        for at, (a, b) in enumerate(zip(low, high, strict=True)):
-            there.append(f"{xs[at]} {self.y.at(b):.1f}L{xs[at + 1]} {self.y.at(b):.1f}")
-            back.append(f"{xs[at + 1]} {self.y.at(a):.1f}L{xs[at]} {self.y.at(a):.1f}")
-        self._parts.append(tag("path", d=f"M{'L'.join(there + back[::-1])}Z", class_="band"))
-
     def rule(
         self, value: float, label: str, *, is_upright: bool = False, is_left: bool = False
     ) -> None:

@@ -62,7 +62,7 @@ def table(
             tag("thead", head), tag("tbody", *body),
             data_sort=is_sorted, data_filter=is_filtered, class_="wordy" if is_wordy else None,
         ),
-        class_="scroll", tabindex="0", role="region", aria_label=caption,
+        class_="scroll", tabindex="0", role="group", aria_label=caption,
     )  # fmt: skip
 
 

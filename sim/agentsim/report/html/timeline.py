@@ -39,8 +39,7 @@ def timeline(run: Run) -> Html:
         "span": run.makespan_ns // _NS_PER_US,
         "phases": [[name, *look] for name, look in _SHAPES.items()],
         "agents": len(agents.tracks),
-        "rows": _rows(agents, _agent_names(agents), PHASES)
-        + _rows(gpus, [f"GPU {slot}" for slot in gpus.tracks[:, 0].tolist()], BUSY),
+        "rows": _rows(agents, _agent_names(agents), PHASES) + _rows(gpus, _gpu_names(gpus), BUSY),
         "sessions": _sessions(run, agents),
     }
     drawn = tag(
@@ -57,7 +56,10 @@ def timeline(run: Run) -> Html:
     unscripted = tag(
         "p", "The drawing needs JavaScript; the tables below do not.", class_="unscripted"
     )
-    told = (tag("p", line, class_="note") for line in _left_out(agents, gpus))
+    left_out = _left_out(agents, gpus)
+    if run.sessions.num_rows > _SESSIONS:
+        left_out.append(f"A pointer tells the names of the first {_SESSIONS:,} sessions.")
+    told = (tag("p", line, class_="note") for line in left_out)
     tables = folded("Time of each row, as drawn", _totals(run, agents, gpus), is_printed=False)
     return join(
         figure("Agents and GPUs", drawn, unscripted, *told, tables, legend=_legend()),
@@ -67,7 +69,7 @@ def timeline(run: Run) -> Html:
 
 def _buttons() -> Html:
     named = (("in", "+", "Zoom in"), ("out", "\u2212", "Zoom out"), ("left", "\u2190", "Earlier"),
-             ("right", "\u2192", "Later"), ("all", "All", "Show the whole run"))  # fmt: skip
+             ("right", "\u2192", "Later"), ("all", "All", "All of the run"))  # fmt: skip
     made = (
         tag("button", text, type="button", data_do=do, aria_label=about, title=about)
         for do, text, about in named
@@ -99,11 +101,9 @@ def _rows(found: Slices, names: list[str], phases: tuple[str, ...]) -> list[dict
     rows = []
     for place, name in enumerate(names):
         mine = slice(edges[place], edges[place + 1])
-        gaps = start[mine] - np.concatenate([[0], end[mine][:-1]]) if len(start[mine]) else []
-        flat = (
-            np.column_stack([gaps, (end - start)[mine], places[phase[mine]]]) if len(gaps) else ()
-        )
-        rows.append({"name": name, "slices": np.asarray(flat, np.int64).ravel().tolist()})
+        gaps = start[mine] - np.concatenate([[0], end[mine]])[:-1]
+        flat = np.column_stack([gaps, end[mine] - start[mine], places[phase[mine]]])
+        rows.append({"name": name, "slices": flat.ravel().tolist()})
     return rows
 
 
@@ -112,6 +112,10 @@ def _agent_names(found: Slices) -> list[str]:
         f"agent {slot}" if not lane else f"agent {slot}, beside {lane}"
         for slot, lane in found.tracks.tolist()
     ]
+
+
+def _gpu_names(found: Slices) -> list[str]:
+    return [f"GPU {replica}" for replica in found.tracks[:, 0].tolist()]
 
 
 def _sessions(run: Run, found: Slices) -> list[list[Any]]:
@@ -147,8 +151,8 @@ def _left_out(agents: Slices, gpus: Slices) -> list[str]:
 def _totals(run: Run, agents: Slices, gpus: Slices) -> Html:
     made = []
     parts = (
-        (agents, _agent_names(agents), PHASES, "Seconds of each agent by phase"),
-        (gpus, [f"GPU {slot}" for slot in gpus.tracks[:, 0].tolist()], BUSY, "Each GPU's time"),
+        (agents, _agent_names(agents), PHASES, "Time of each agent by phase"),
+        (gpus, _gpu_names(gpus), BUSY, "Time of each replica's GPUs"),
     )
     for found, names, phases, caption in parts:
         spent = np.zeros((len(names), len(phases)))
@@ -161,7 +165,7 @@ def _totals(run: Run, agents: Slices, gpus: Slices) -> Html:
             ]
             for name, row in zip(names, spent.tolist(), strict=True)
         ]
-        made.append(table(("", *phases, "of the run"), rows, caption=caption))
+        made.append(table(("row", *phases, "of the run"), rows, caption=caption))
     return join(*made)
 
 

@@ -91,7 +91,7 @@ def _table(
     has_error = any(cause.error for cause in causes)
     has_words = any(cause.about for cause in causes)
     heads = [
-        "",
+        "cause",
         unit,
         *(["standard error"] if has_error else []),
         *(["least to most"] if has_words else []),

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -200,6 +201,32 @@ def test_the_timeline_holds_every_slice() -> None:
     lengths = (found.end_ns - found.start_ns) // 1000
     expected = {name: int(lengths[found.phase == at].sum()) for at, name in enumerate(PHASES)}
     assert spent == expected
+
+
+def test_what_is_left_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices, rows and sessions beyond what a page shows."""
+    whole = page_of(hostile_run())
+    for told in ("Downsampled", "The first 2 of 5 rows", "the first 3 sessions"):
+        assert told not in whole
+    for name, most in (("_SLICES", 6), ("_TRACKS", 2), ("_SESSIONS", 3)):
+        monkeypatch.setattr(f"agentsim.report.html.timeline.{name}", most)
+    read = Read(page_of(hostile_run()))
+    said = " ".join(read.texts)
+    assert "The first 2 of 5 rows of agents are shown." in said
+    assert "Downsampled (rows of agents): each stretch of " in said
+    assert "the first 3 sessions" in said
+
+
+@pytest.mark.parametrize(
+    ("replicas", "named"), [(2, "replica 1"), (6, "mean of 6 replicas")], ids=["few", "many"]
+)
+def test_replicas_are_told_apart(replicas: int, named: str) -> None:
+    cluster = msgspec.structs.replace(Config().cluster, replicas=replicas)
+    config = msgspec.structs.replace(Config(), cluster=cluster)
+    sessions = [Session(f"s{n}", (Call("a", 400, 5),)) for n in range(6)]
+    read = Read(page_of(simulate(Trace(sessions), config)))
+    assert named in read.texts
+    assert f"GPU {replicas - 1}" in read.texts
 
 
 def test_the_answer_comes_first_and_each_part_has_its_heading() -> None:

@@ -15,6 +15,8 @@ from agentsim.report.gpu_prices import read_price_table
 from agentsim.report.html.page import page_text
 from agentsim.study.compare import compare
 from agentsim.study.compare_page import compare_page
+from agentsim.study.explain import explain
+from agentsim.study.explain_page import explain_page
 from agentsim.study.figures import Figure, read_figure
 from agentsim.study.plan import plan
 from agentsim.study.plan_page import plan_page
@@ -81,6 +83,19 @@ def test_a_plan_shows_its_answer_what_stands_around_it_and_its_prices() -> None:
     for gpu, why in found.rejected().items():
         assert gpu in read.texts
         assert why in read.texts
+
+
+def test_an_explanation_shows_each_mechanism_and_what_is_left_to_gain() -> None:
+    first = Variant("one <at> a time", Sources(sets=("engine.max_num_seqs=1",)).read()[0])
+    found = explain(agents(3), first, Variant("full", Config()), read_figure("runtime"), jobs=1)
+    read = Texts(page_text(explain_page(found, "t.jsonl")))
+    drawn = next(label for label in read.labels if label.startswith("runtime. "))
+    assert drawn.startswith("runtime. one <at> a time ")
+    for each in found.effects:
+        assert f"; {each.mechanism} " in drawn
+        assert each.mechanism in read.texts
+    for bound in found.bounds:
+        assert bound.meaning in read.texts
 
 
 def frame() -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 from agentsim.domain.records import Run
 from agentsim.domain.units import NS_PER_S
 from agentsim.report.busy import BUSY, busy
+from agentsim.report.cost import gpus_of
 from agentsim.report.durations import duration, percent
 from agentsim.report.html.mark import Html, data, join, short, tag
 from agentsim.report.html.page import figure, folded
@@ -39,7 +40,8 @@ def timeline(run: Run) -> Html:
         "span": run.makespan_ns // _NS_PER_US,
         "phases": [[name, *look] for name, look in _SHAPES.items()],
         "agents": len(agents.tracks),
-        "rows": _rows(agents, _agent_names(agents), PHASES) + _rows(gpus, _gpu_names(gpus), BUSY),
+        "rows": _rows(agents, _agent_names(agents), PHASES)
+        + _rows(gpus, _gpu_names(run, gpus), BUSY),
         "sessions": _sessions(run, agents),
     }
     drawn = tag(
@@ -114,8 +116,9 @@ def _agent_names(found: Slices) -> list[str]:
     ]
 
 
-def _gpu_names(found: Slices) -> list[str]:
-    return [f"GPU {replica}" for replica in found.tracks[:, 0].tolist()]
+def _gpu_names(run: Run, found: Slices) -> list[str]:
+    what = "GPU" if gpus_of(run, 1) == 1 else "replica"
+    return [f"{what} {replica}" for replica in found.tracks[:, 0].tolist()]
 
 
 def _sessions(run: Run, found: Slices) -> list[list[Any]]:
@@ -152,7 +155,7 @@ def _totals(run: Run, agents: Slices, gpus: Slices) -> Html:
     made = []
     parts = (
         (agents, _agent_names(agents), PHASES, "Time of each agent by phase"),
-        (gpus, _gpu_names(gpus), BUSY, "Time of each replica's GPUs"),
+        (gpus, _gpu_names(run, gpus), BUSY, "Time of each replica's GPUs"),
     )
     for found, names, phases, caption in parts:
         spent = np.zeros((len(names), len(phases)))

@@ -10,6 +10,7 @@ import against_sched_sim
 import against_vllm
 import laws
 import million
+import pages
 import start
 import studies
 import sweep
@@ -17,7 +18,8 @@ import weka
 from measure import HERE, Absent, Row, table
 
 BENCHMARKS = (
-    start, studies, weka, million, laws, sweep, against_sched_sim, against_dynamo, against_vllm
+    start, studies, weka, million, pages, laws, sweep, against_sched_sim, against_dynamo,
+    against_vllm,
 )  # fmt: skip
 PAGE = HERE.parents[1] / "docs" / "speed.md"
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->"

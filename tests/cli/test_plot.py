@@ -81,7 +81,7 @@ def test_what_exists_is_replaced_only_with_force(
         (["replay", "x", "--timeline", "t.txt"], "--timeline t.txt: expected a file name that"),
         (["replay", "x", "--timeline", "no/t.json"], "--timeline no/t.json: no such folder: no"),
         (["replay", "x", "--plot", "no/t.svg"], "--plot no/t.svg: no such folder: no"),
-        (["replay", "x", "--force"], "there is no --out, --plot or --timeline to replace"),
+        (["replay", "x", "--force"], "there is no --out, --plot, --timeline or --report"),
         (["plot", "x", "-o", "f.gif"], "--out f.gif: expected a file name that ends in .png"),
         (["plot", "x", "-o", ".png"], "--out .png: expected a file name that ends in .png"),
         (["plot", "x", "-o", "f.png", "--kind", "wher"], "did you mean 'where'?"),

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @click.option("-o", "--out", metavar="FILE", help="The table as .csv or .parquet.")
-@click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option("--report", metavar="FILE", help="A report as one page (.html).")
+@click.option("--force", is_flag=True, help="Let --out and --report replace a file.")
 def compare_command(
     *,
     trace: str,
@@ -62,6 +63,7 @@ def compare_command(
     trace_format: str,
     as_json: bool,
     out: str | None,
+    report: str | None,
     force: bool,
     **settings: Any,
 ) -> None:
@@ -75,17 +77,20 @@ def compare_command(
     agentsim compare traces/itbench-sre.jsonl --agents 8 --vary gpu=l4,l40s
     """
     from agentsim.cli.screen import Ticker, emit, wants_colour
+    from agentsim.report.html.page import check_report, write_page
     from agentsim.report.target import check_file
     from agentsim.study.compare import FIGURES, compare
     from agentsim.study.compare_document import comparison_json
+    from agentsim.study.compare_page import compare_page
     from agentsim.study.compare_text import comparison_text
     from agentsim.study.figures import read_figure
     from agentsim.study.tables import write_frame
     from agentsim.workload.formats import read_trace
 
     target = check_file("--out", out, (".csv", ".parquet"), force=force) if out else None
-    if force and target is None:
-        raise ConfigError("--force: there is no --out it could let replace anything")
+    page = check_report(report, force=force) if report is not None else None
+    if force and target is None and page is None:
+        raise ConfigError("--force: there is no --out or --report it could let replace anything")
     with named_as_typed(settings):
         variants = _variants(configurations, vary, settings)
     _check_price(variants, prices)
@@ -95,6 +100,8 @@ def compare_command(
         found = compare(sessions, variants, columns, samples=samples, prices=prices, progress=tick)
     if target is not None:
         write_frame(found.frame(), target)
+    if page is not None:
+        write_page(compare_page(found, trace), page)
     emit(comparison_json(found) if as_json else comparison_text(found, colour=wants_colour()))
 
 

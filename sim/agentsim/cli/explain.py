@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @click.option("--plot", metavar="FILE", help="Draw the waterfall (.png, .svg, .pdf).")
-@click.option("--force", is_flag=True, help="Let --plot replace a file.")
+@click.option("--report", metavar="FILE", help="A report as one page (.html).")
+@click.option("--force", is_flag=True, help="Let --plot and --report replace a file.")
 def explain_command(
     *,
     trace: str,
@@ -60,6 +61,7 @@ def explain_command(
     trace_format: str,
     as_json: bool,
     plot: str | None,
+    report: str | None,
     force: bool,
     **settings: Any,
 ) -> None:
@@ -73,9 +75,11 @@ def explain_command(
     agentsim explain traces/swe-agent.jsonl --agents 8 --set engine.max_num_seqs=1
     """
     from agentsim.cli.screen import Ticker, emit, is_ascii, json_text
+    from agentsim.report.html.page import check_report, write_page
     from agentsim.report.plots.page import ENDINGS
     from agentsim.report.target import check_file
     from agentsim.study.explain import explain
+    from agentsim.study.explain_page import explain_page
     from agentsim.study.figures import read_figure
     from agentsim.study.waterfall import explanation_text
     from agentsim.study.waterfall_plot import draw_waterfall
@@ -85,8 +89,9 @@ def explain_command(
         first, second = _ends(configurations, settings)
     figure = read_figure(metric)
     target = check_file("--plot", plot, ENDINGS, force=force) if plot is not None else None
-    if force and target is None:
-        raise ConfigError("--force: there is no --plot it could let replace anything")
+    page = check_report(report, force=force) if report is not None else None
+    if force and target is None and page is None:
+        raise ConfigError("--force: there is no --plot or --report it could let replace anything")
     if target is not None and second is None:
         raise ConfigError("--plot: the run has vLLM's defaults, so there is no waterfall to draw")
     sessions = read_trace(trace, format=trace_format)
@@ -104,6 +109,8 @@ def explain_command(
         )
     if target is not None:
         draw_waterfall(found, target)
+    if page is not None:
+        write_page(explain_page(found, trace), page)
     emit(json_text(found) if as_json else explanation_text(found, ascii_only=is_ascii()))
 
 

@@ -46,7 +46,8 @@ from agentsim.errors import ConfigError
 @click.option("--format", "trace_format", metavar="NAME", default="auto", help="Format of TRACE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 @click.option("-o", "--out", metavar="FILE", help="Every option tried, as .csv or .parquet.")
-@click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option("--report", metavar="FILE", help="A report as one page (.html).")
+@click.option("--force", is_flag=True, help="Let --out and --report replace a file.")
 def plan_command(
     *,
     trace: str,
@@ -63,6 +64,7 @@ def plan_command(
     trace_format: str,
     as_json: bool,
     out: str | None,
+    report: str | None,
     force: bool,
     **settings: Any,
 ) -> None:
@@ -75,9 +77,13 @@ def plan_command(
     agentsim plan TRACE --agents 50 --budget '$4/h' --slo 'p90 session < 10min'
     """
     from agentsim.cli.screen import Stages, emit, wants_colour
+    from agentsim.machine.catalog import gpus
+    from agentsim.report.gpu_prices import read_price_table
+    from agentsim.report.html.page import check_report, write_page
     from agentsim.report.target import check_file
     from agentsim.study.plan import TRIALS, plan
     from agentsim.study.plan_document import plan_json
+    from agentsim.study.plan_page import plan_page
     from agentsim.study.plan_text import plan_text
     from agentsim.study.space import MAX_GPUS
     from agentsim.study.tables import write_frame
@@ -85,8 +91,9 @@ def plan_command(
     from agentsim.workload.formats import read_trace
 
     target = check_file("--out", out, (".csv", ".parquet"), force=force) if out else None
-    if force and target is None:
-        raise ConfigError("--force: there is no --out it could let replace anything")
+    page = check_report(report, force=force) if report is not None else None
+    if force and target is None and page is None:
+        raise ConfigError("--force: there is no --out or --report it could let replace anything")
     with named_as_typed(settings), Stages() as told:
         sources = sources_of(**settings)
         sources.read()
@@ -107,6 +114,9 @@ def plan_command(
         )
     if target is not None:
         write_frame(found.frame(), target)
+    if page is not None:
+        table = read_price_table(prices.get("price_table"), gpus())
+        write_page(plan_page(found, trace, table), page)
     emit(plan_json(found) if as_json else plan_text(found, colour=wants_colour()))
 
 

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     help="Parameter sets for 90 % intervals; default 8, none beyond 5,000 calls; 0: none.",
 )
 @click.option("--out", metavar="DIR", help="Write requests, steps and sessions as Parquet.")
-@click.option("--force", is_flag=True, help="Let --out, --plot, --timeline replace a result.")
+@click.option("--report", metavar="FILE", help="A report as one page (.html).")
+@click.option("--force", is_flag=True, help="Let all of these replace an earlier result.")
 def replay_command(
     *,
     trace: str,
@@ -60,6 +61,7 @@ def replay_command(
     spec_baseline: bool | None,
     samples: int | None,
     out: str | None,
+    report: str | None,
     force: bool,
     **settings: Any,
 ) -> None:
@@ -84,7 +86,7 @@ def replay_command(
     from agentsim.workload.formats import read_trace
 
     config, assumptions = configure(**settings)
-    results = check_results(out, plot, timeline, force=force)
+    results = check_results(out, plot, timeline, report, force=force)
     target = results.folder
     if explain and as_json:
         raise ConfigError("--explain prints a table: leave out --json, or use --plot FILE")
@@ -123,7 +125,7 @@ def replay_command(
         text = _show(run, summary, as_json=as_json, all_assumptions=all_assumptions)
         if explain:
             text += f"\n{prefill_text(run)}"
-        results.write(run)
+        results.write(run, summary, trace)
     emit(text)
 
 

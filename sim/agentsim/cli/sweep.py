@@ -13,6 +13,7 @@ from agentsim.cli.door import FAILED
 from agentsim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from agentsim.report.html.page import Page
     from agentsim.study.figures import Figure
     from agentsim.study.sweep.backends import Backend
     from agentsim.study.sweep.points import Plan
@@ -39,7 +40,8 @@ _MOST_UNASKED = 10_000
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and for how long.")
 @click.option("--yes", is_flag=True, help=f"Also run more than {_MOST_UNASKED:,} points.")
 @click.option("--extend", is_flag=True, help="Keep the rows of another spec, add what is missing.")
-@click.option("--force", is_flag=True, help="Start anew in a DIR that holds a sweep.")
+@click.option("--report", metavar="FILE", help="A report as one page (.html).")
+@click.option("--force", is_flag=True, help="Start anew in a DIR that holds a sweep; replace FILE.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
 def sweep_command(
     *,
@@ -52,6 +54,7 @@ def sweep_command(
     dry_run: bool,
     yes: bool,
     extend: bool,
+    report: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -68,6 +71,7 @@ def sweep_command(
     from pathlib import Path
 
     from agentsim.cli.screen import emit
+    from agentsim.report.html.page import check_report, write_page
     from agentsim.study.sweep.folder import check_target
     from agentsim.study.sweep.points import Plan
     from agentsim.study.sweep.runner import run_sweep
@@ -79,8 +83,11 @@ def sweep_command(
         raise ConfigError("--extend and --force: one keeps the rows, the other does not")
     if ray_address is not None and backend != "ray":
         raise ConfigError("--ray-address: needs --backend ray")
+    if report is not None and dry_run:
+        raise ConfigError("--report and --dry-run: nothing is run that could be reported")
     if out is not None:
         check_target(Path(out))
+    page = check_report(report, force=force) if report is not None else None
     spec = read_spec(Path(spec_file))
     best_by = _figure(by, spec.figures)
     runs = _backend(backend, jobs, ray_address)
@@ -94,15 +101,17 @@ def sweep_command(
         raise ConfigError(f"{spec_file}: {_estimate(plan, _cores(jobs, backend))}; --yes runs them")
     assert out is not None
     with _progress(plan.num_points) as progress:
-        report = run_sweep(
+        found = run_sweep(
             plan,
             Path(out),
             runs,
             mode="force" if force else "extend" if extend else "resume",
             progress=progress,
         )
-    emit(_json(report, best_by) if as_json else _text(report, plan, best_by))
-    unplanned = report.statuses["bug"] + report.statuses["died"]
+    if page is not None:
+        write_page(_page(found, plan, best_by, spec_file), page)
+    emit(_json(found, best_by) if as_json else _text(found, plan, best_by))
+    unplanned = found.statuses["bug"] + found.statuses["died"]
     if unplanned:
         noun = "run" if unplanned == 1 else "runs"
         click.echo(
@@ -111,6 +120,15 @@ def sweep_command(
             err=True,
         )
         raise click.exceptions.Exit(FAILED)
+
+
+def _page(found: Report, plan: Plan, by: Figure, spec_file: str) -> Page:
+    from agentsim.study.sweep.folder import read_sweep
+    from agentsim.study.sweep_page import sweep_page
+
+    figures = [by, *(figure for figure in plan.spec.figures if figure.name != by.name)]
+    settings = [n for axis in plan.spec.grid.axes if len(axis.rows) > 1 for n in axis.names]
+    return sweep_page(read_sweep(found.target), figures, spec_file, settings=settings)
 
 
 def _figure(by: str | None, figures: tuple[Figure, ...]) -> Figure:

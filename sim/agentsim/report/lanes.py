@@ -122,7 +122,7 @@ def slices(run: Run, *, max_tracks: int = 64, max_slices: int = 20_000) -> Slice
     whole = Slices(tracks, len(all_tracks), track, phases, start, end)
     if len(whole.track) <= max_slices:
         return whole
-    return _on_grid(whole, run.makespan_ns, max(1, max_slices // max(1, len(tracks))))
+    return on_grid(whole, len(PHASES), run.makespan_ns, max_slices)
 
 
 def _edges(run: Run, began: IntArray, calls: Columns) -> IntArray:
@@ -153,10 +153,11 @@ def _lanes_of(owners: IntArray, agents: IntArray, edges: IntArray) -> IntArray:
     return chosen
 
 
-def _on_grid(whole: Slices, span_ns: int, num_bins: int) -> Slices:
-    """Each stretch of a grid as the phase that took most of it, if any took half of it."""
+def on_grid(whole: Slices, num_phases: int, span_ns: int, max_slices: int) -> Slices:
+    """Each stretch of a grid as the phase that took most of it, if all together took half of it."""
+    num_bins = max(1, max_slices // max(1, len(whole.tracks)))
     width = -(-span_ns // num_bins)
-    taken = np.zeros((len(whole.tracks), len(PHASES), num_bins + 1), np.int64)
+    taken = np.zeros((len(whole.tracks), num_phases, num_bins + 1), np.int64)
     first, last = whole.start_ns // width, (whole.end_ns - 1) // width
     where = (whole.track, whole.phase)
     # as if each slice filled all its bins, less what it leaves of the first and of the last

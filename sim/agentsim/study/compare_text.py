@@ -84,7 +84,7 @@ def _table(comparison: Comparison) -> Table:
     columns = []
     for figure in comparison.figures:
         cells = comparison.column(figure)
-        unit, factor = _scale(figure, cells)
+        unit, factor = scale_of(figure, cells)
         table.add_column(f"{figure.label}\n{unit}", justify="right", overflow="fold")
         columns.append([_shown(cell, factor) for cell in cells])
     for at in range(len(names)):
@@ -94,7 +94,8 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _scale(figure: Figure, cells: tuple[Cell, ...]) -> tuple[str, float]:
+def scale_of(figure: Figure, cells: tuple[Cell, ...]) -> tuple[str, float]:
+    """The unit in which all values of a column read well, and how many of it one has."""
     largest = max((abs(cell.value) for cell in cells if cell.value is not None), default=0.0)
     for most, unit, factor in _SCALES.get(figure.unit, ()):
         if largest < most:

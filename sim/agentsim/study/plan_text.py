@@ -20,7 +20,7 @@ from agentsim.uncertainty import LEVEL, interval
 if TYPE_CHECKING:
     from rich.table import Table
 
-_HOURS_A_MONTH = 730
+HOURS_A_MONTH = 730
 #: Rows of the Pareto front and of the saturation curve at most.
 _ROWS = 8
 
@@ -28,7 +28,7 @@ _ROWS = 8
 def plan_text(plan: Plan, *, colour: bool = False) -> str:
     """The plan as lines of at most 80 columns."""
     parts = [_filled(headline(plan)), "", on_screen(_objectives(plan), colour=colour)]
-    parts += [_filled(line) for line in _certainty(plan)]
+    parts += [_filled(line) for line in certainty(plan)]
     parts += ["", on_screen(_front(plan), colour=colour)]
     if plan.capacity is not None:
         parts += [_filled(capacity_line(plan.capacity))]
@@ -37,7 +37,7 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
         parts += [on_screen(_moves(plan), colour=colour)]
     parts += [_filled(even_line(one)) for one in plan.even]
     parts += ["", on_screen(_rejected(plan), colour=colour)]
-    parts += [_filled(f"{note}.") for note in notes(plan)]
+    parts += [_filled(f"{note}.") for note in (*cautions(plan), _prices(plan))]
     return "\n".join(parts) + "\n"
 
 
@@ -46,7 +46,7 @@ def headline(plan: Plan) -> str:
     rent = plan.space.rent(plan.best.option)
     return (
         f"{plan.best.option.name()} is the cheapest that keeps all objectives: {dollars(rent)}/h, "
-        f"{dollars(rent * _HOURS_A_MONTH)} a month. {count(len(plan.tried), 'option')} of "
+        f"{dollars(rent * HOURS_A_MONTH)} a month. {count(len(plan.tried), 'option')} of "
         f"{plan.space.size():,} simulated."
     )
 
@@ -66,7 +66,7 @@ def _objectives(plan: Plan) -> Table:
     return table
 
 
-def _certainty(plan: Plan) -> Iterator[str]:
+def certainty(plan: Plan) -> Iterator[str]:
     """In how many parameter sets the answer holds, and what holds in all of them."""
     sampled = plan.best.sampled
     if not sampled:
@@ -163,7 +163,7 @@ def _rejected(plan: Plan) -> Table:
     return table
 
 
-def notes(plan: Plan) -> list[str]:
+def cautions(plan: Plan) -> list[str]:
     """What a reader must know to decide by the plan."""
     found = []
     base = plan.space.base
@@ -182,9 +182,12 @@ def notes(plan: Plan) -> list[str]:
             "A spot price: the instance can be taken away at any time, with its KV cache and the "
             "calls in flight; that is not simulated, so have a replica to spare"
         )
-    prices = ", ".join(f"{gpu} {dollars(usd)}" for gpu, usd in plan.space.rents.items())
-    found.append(f"Prices of a GPU-hour ('agentsim list prices' has dates and sources): {prices}")
     return found
+
+
+def _prices(plan: Plan) -> str:
+    prices = ", ".join(f"{gpu} {dollars(usd)}" for gpu, usd in plan.space.rents.items())
+    return f"Prices of a GPU-hour ('agentsim list prices' has dates and sources): {prices}"
 
 
 def _table(*heads: str) -> Table:

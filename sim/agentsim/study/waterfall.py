@@ -84,21 +84,26 @@ def explanation_text(found: Explanation, *, ascii_only: bool = False) -> str:
     """The waterfall, what differs, and the bounds."""
     parts = []
     if found.second is not None:
-        parts += [_headline(found), _waterfall(found, ascii_only=ascii_only), _method_text(found)]
-        parts.append(_differences(found.effects))
+        parts += [_filled(headline(found)), _waterfall(found, ascii_only=ascii_only)]
+        parts += [_filled(method_text(found)), _differences(found.effects)]
     else:
-        named = f"{found.first.name}: " if found.first.name else ""
-        scale = scale_of(found)
-        value = f"{scale.amount(found.first.value)} {scale.unit}"
-        parts.append(f"{named}{found.figure.label} {value}\n")
+        parts.append(f"{headline(found)}\n")
     if found.bounds:
         parts.append(_bounds_table(found))
     return "\n".join(parts)
 
 
-def _headline(found: Explanation) -> str:
-    assert found.second is not None
-    scale, ends = scale_of(found), (found.first.value, found.second.value)
+def _filled(text: str) -> str:
+    return fill(text, WIDTH) + "\n"
+
+
+def headline(found: Explanation) -> str:
+    """Both ends and how far they are apart; of one alone its figure."""
+    scale = scale_of(found)
+    if found.second is None:
+        named = f"{found.first.name}: " if found.first.name else ""
+        return f"{named}{found.figure.label} {scale.amount(found.first.value)} {scale.unit}"
+    ends = found.first.value, found.second.value
     values = [scale.amount(value) for value in ends]
     told = "the same"
     if min(ends) > 0 and ends[0] != ends[1]:
@@ -106,12 +111,7 @@ def _headline(found: Explanation) -> str:
         times = f"{ratio:,.1f} times" if ratio >= 2 else percent(abs(ends[1] / ends[0] - 1))
         told = f"{times} {'less' if ends[1] < ends[0] else 'more'}"
     names = f"{found.first.name} to {found.second.name}"
-    return (
-        fill(
-            f"{names}: {found.figure.label} {values[0]} to {values[1]} {scale.unit}, {told}", WIDTH
-        )
-        + "\n"
-    )
+    return f"{names}: {found.figure.label} {values[0]} to {values[1]} {scale.unit}, {told}"
 
 
 def _waterfall(found: Explanation, *, ascii_only: bool) -> str:
@@ -165,12 +165,13 @@ def _bar(
     return " " * low + ("-" if effect.value < 0 else "+") * (high - low)
 
 
-def _method_text(found: Explanation) -> str:
+def method_text(found: Explanation) -> str:
+    """How the effects were found, and how to read them."""
     method = found.method
     assert method is not None
     simulations = count(method.simulations, "simulation")
     if len(found.effects) == 1:
-        return f"Nothing else differs ({simulations}).\n"
+        return f"Nothing else differs ({simulations})."
     if method.kind == "exact":
         said = f"Each effect is the mean over all {count(method.orders, 'order')} of switching"
         said += f" the mechanisms ({simulations}), so no order is favoured; they add up."
@@ -185,7 +186,7 @@ def _method_text(found: Explanation) -> str:
             f" {count(method.orders_left_out, 'more order')} would pass a configuration that "
             f"cannot be run ({method.impossible[0]}) and are left out."
         )
-    return fill(said, WIDTH) + "\n"
+    return said
 
 
 def _differences(effects: Sequence[MechanismEffect]) -> str:

@@ -94,9 +94,15 @@ def test_the_wheel_scrolls_the_page_unless_it_is_to_zoom(look: Any, report: Path
     page = look(report)
     whole = page.locator("#timeline-range").inner_text()
     page.locator("#timeline").hover()
-    page.mouse.wheel(0, 200)
-    page.wait_for_function("scrollY > 0")
+    before = page.evaluate("scrollY")
+    page.mouse.wheel(0, 50)
+    page.wait_for_function("before => scrollY > before", arg=before)
     assert page.locator("#timeline-range").inner_text() == whole
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -50)
+    page.wait_for_function(
+        "text => text !== document.getElementById('timeline-range').textContent", arg=whole
+    )
 
 
 def test_every_stop_of_the_tab_key_can_be_seen_and_has_a_name(look: Any, report: Path) -> None:
@@ -152,6 +158,10 @@ def test_tables_are_sorted_and_filtered(look: Any, report: Path) -> None:
 def test_on_a_phone_nothing_is_wider_than_the_page(look: Any, report: Path, scheme: str) -> None:
     page = look(report, viewport=PHONE, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    row = page.locator("table[data-filter] tbody tr").first
+    cells = [row.locator("td").nth(at).bounding_box() for at in range(2)]
+    assert cells[0]["x"] == cells[1]["x"]
+    assert cells[0]["y"] < cells[1]["y"]
 
 
 def test_in_print_all_is_open_and_nothing_is_to_be_clicked(look: Any, report: Path) -> None:
@@ -161,6 +171,7 @@ def test_in_print_all_is_open_and_nothing_is_to_be_clicked(look: Any, report: Pa
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("button:visible, nav:visible, input:visible, summary:visible").count()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details[open]").count() == page.locator("details:not(.unprinted)").count()
     assert page.get_by_text("engine.max_num_seqs", exact=True).first.is_visible()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details[open]").count() == 0

@@ -33,7 +33,7 @@ from agentsim.report.summary import summarize
 from agentsim.report.text import headline
 from agentsim.simulator import simulate
 from report.runs import run as made
-from report.runs import session, two_turns
+from report.runs import session, step, two_turns
 
 #: Names that try to be more than text.
 HOSTILE = (
@@ -174,6 +174,12 @@ def test_what_a_gpu_did_adds_up_to_its_steps() -> None:
     assert totals == {"prefill": 6.0, "decode": 7.0, "prefill and decode": 0.0}
     assert len(spent) == 4
     assert (found.start_ns[1:] >= found.end_ns[:-1]).all()
+
+
+def test_between_steps_with_a_gap_a_gpu_does_nothing() -> None:
+    found = busy(made([], [step(0, 1), step(1, 2), step(3, 4)], [session("s", 0, 4)]))
+    assert (found.start_ns // 10**9).tolist() == [0, 3]
+    assert (found.end_ns // 10**9).tolist() == [2, 4]
 
 
 def test_of_too_many_slices_a_grid_is_shown() -> None:

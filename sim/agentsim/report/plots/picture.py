@@ -48,11 +48,11 @@ def picture(draw: Callable[[Figure], None], inches: tuple[float, float]) -> Pict
     with our_settings():
         from matplotlib.figure import Figure
 
-        figure = Figure(inches, layout="constrained")
+        figure = Figure(inches, dpi=_DOTS, layout="constrained")
         draw(figure)
         settle(figure)
         made = BytesIO()
-        figure.savefig(made, format="png", dpi=_DOTS, metadata={"Software": None})
+        figure.savefig(made, format="png", dpi="figure", metadata={"Software": None})
     return Picture(made.getvalue(), inches)
 
 

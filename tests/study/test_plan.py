@@ -86,6 +86,10 @@ def test_the_capacity_is_where_objectives_begin_to_fail(found: Plan) -> None:
     if capacity.binding is not None:
         assert not all(o.is_met(values[1][o]) for o in found.objectives)
     assert [point.agents for point in capacity.curve] == sorted(p.agents for p in capacity.curve)
+    table = capacity.frame()
+    assert list(table.agents) == [point.agents for point in capacity.curve]
+    assert list(table.is_met) == [point.is_met for point in capacity.curve]
+    assert set(table.columns) == {"agents", "is_met", *capacity.curve[0].values}
 
 
 def test_what_moves_the_answer_is_asked_both_ways(found: Plan) -> None:

@@ -113,6 +113,15 @@ def test_the_summary_counts_what_lies_within_its_interval() -> None:
     assert score.inside_high == pytest.approx(0.982, abs=0.001)
 
 
+def test_the_frame_has_each_figure_with_its_interval() -> None:
+    rows = [Row("r", "l4", "m", "e2e", "mean", 2.0, 1.5, 1.0, high) for high in (1.9, 2.5)]
+    table = Validation((comparison("r", *rows),), ()).frame()
+    assert list(table.error) == [-0.25, -0.25]
+    assert list(table.is_inside) == [False, True]
+    assert list(table.simulated_high) == [1.9, 2.5]
+    assert "stage" not in table
+
+
 def test_blocks_are_predicted_unless_the_logged_are_asked_for(tmp_path: Path) -> None:
     (case,) = read_cases(request_folder(tmp_path))
     assert isinstance(case, Case)

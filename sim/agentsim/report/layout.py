@@ -33,6 +33,7 @@ def on_screen(part: RenderableType, *, colour: bool = False) -> str:
         file=out,
         width=WIDTH,
         force_terminal=colour,
+        force_jupyter=False,  # in a notebook, too, the text is what is asked for
         no_color=not colour,
         color_system="standard" if colour else None,
         markup=False,

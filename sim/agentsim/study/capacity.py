@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,6 +14,9 @@ from agentsim.study.objectives import Objective, all_met, worst
 from agentsim.study.space import Option
 from agentsim.study.trial import Task, Tried, try_option, try_whole
 from agentsim.study.workers import Workers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Agents asked at most: so many times the plan's own, and so many at least.
 _TIMES, _LEAST = 8, 128
@@ -47,6 +51,14 @@ class Capacity:
     agents: int
     binding: Objective | None
     curve: tuple[Point, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each number of agents: ``agents``, ``is_met``, figures."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [{"agents": at.agents, "is_met": at.is_met, **at.values} for at in self.curve]
+        )
 
 
 def capacity_of(task: Task, option: Option, run: Workers) -> Capacity:

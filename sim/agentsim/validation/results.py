@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import sqrt
 from statistics import NormalDist, fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from agentsim.validation.case import NotSimulated
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -106,6 +109,21 @@ class Validation(msgspec.Struct, frozen=True):
     def sources(self) -> list[str]:
         """Folders or files that runs were simulated of, in order."""
         return list(dict.fromkeys(comparison.source for comparison in self.comparisons))
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each figure of each whole run: the fields of `Row`, error, is_inside.
+
+        The interval is in ``simulated_low`` and ``simulated_high``.
+        """
+        import pandas as pd
+
+        rows = [row for comparison in self.comparisons for row in comparison.rows]
+        told = [
+            {**msgspec.structs.asdict(row), "error": row.error, "is_inside": row.is_inside}
+            for row in rows
+        ]
+        found = pd.DataFrame(told).drop(columns="stage")
+        return found.rename(columns={"low": "simulated_low", "high": "simulated_high"})
 
 
 def _score(comparisons: Iterable[Comparison], metric: str) -> Score:

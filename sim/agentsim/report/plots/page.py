@@ -119,13 +119,26 @@ def draw(
     is_wide = width == "double"
     if not run.requests.num_rows:
         raise ConfigError(f"{option} {path}: the run holds no call to draw")
+    with sheet(path, inches_of(run, kinds, width), option) as figure:
+        compose(figure, run, kinds, parts_of, is_wide=is_wide)
+
+
+def inches_of(run: Run, kinds: Sequence[str], width: str) -> tuple[float, float]:
+    """Width and height of a figure of these kinds."""
+    is_wide = width == "double"
+    return WIDTHS[width], sum(KINDS[kind].inches(run, is_wide=is_wide) for kind in kinds)
+
+
+def compose(
+    figure: Figure, run: Run, kinds: Sequence[str], parts_of: PartsOf | None, *, is_wide: bool
+) -> None:
+    """Draw kinds of figures one below the other."""
     heights = [KINDS[kind].inches(run, is_wide=is_wide) for kind in kinds]
-    with sheet(path, (WIDTHS[width], sum(heights)), option) as figure:
-        parts = figure.subfigures(len(kinds), 1, height_ratios=heights, squeeze=False).ravel()
-        for part, kind in zip(parts, kinds, strict=True):
-            if len(kinds) > 1:
-                part.suptitle(KINDS[kind].about, fontweight="bold", fontsize=8 if is_wide else 7)
-            KINDS[kind].draw(part, run, parts_of, is_wide=is_wide)
+    parts = figure.subfigures(len(kinds), 1, height_ratios=heights, squeeze=False).ravel()
+    for part, kind in zip(parts, kinds, strict=True):
+        if len(kinds) > 1:
+            part.suptitle(KINDS[kind].about, fontweight="bold", fontsize=8 if is_wide else 7)
+        KINDS[kind].draw(part, run, parts_of, is_wide=is_wide)
 
 
 @contextmanager
@@ -137,16 +150,16 @@ def sheet(path: Path, inches: tuple[float, float], option: str) -> Iterator[Figu
     UserError
         If the disk refuses.
     """
-    with _settings():
+    with our_settings():
         from matplotlib.figure import Figure
 
         figure = Figure(inches, layout="constrained")
         yield figure
-        _settle(figure)
+        settle(figure)
         _save(figure, path, option)
 
 
-def _settle(figure: Figure) -> None:
+def settle(figure: Figure) -> None:
     """Fix the layout at so many digits.
 
     Its solver goes through its variables in the order of their addresses, so that the last digits
@@ -163,7 +176,7 @@ def _settle(figure: Figure) -> None:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def our_settings() -> Iterator[None]:
     """Our settings, whatever those of the user's matplotlib are."""
     import matplotlib as mpl
 

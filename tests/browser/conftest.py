@@ -16,9 +16,9 @@ ARGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--d
         "--disable-component-update", "--no-first-run")  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser, started once."""
+    """The browser, started once; its event loop must be gone when other tests run theirs."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("no Chromium: install one (apt-get install chromium) to test reports in it")

@@ -77,7 +77,7 @@ def test_what_cannot_run_is_a_row_that_says_why() -> None:
 
 def test_when_nothing_can_run_it_is_an_error() -> None:
     variants = vary(["model=llama-3.1-70b,qwen2.5-72b"], Sources())
-    with pytest.raises(ConfigError, match=r"does not fit l4.*nor can the other 1"):
+    with pytest.raises(ConfigError, match=r"does not fit l4.*nor can any of the others"):
         compare(agents(1), variants, ["runtime"], samples=0)
 
 

@@ -60,17 +60,31 @@ def test_nothing_cheaper_on_the_plain_settings_keeps_them(found: Plan) -> None:
 
 
 def test_the_front_is_what_nothing_beats(found: Plan) -> None:
+    """By options with the user's own formats; the answer stands first."""
     space, name = found.space, found.latency.name
-    met = [one for one in found.tried if one.is_met(found.objectives)]
-    for one in found.front:
+    assert found.front[0].option == found.best.option
+    own = [
+        one
+        for one in found.tried
+        if one.is_met(found.objectives) and not one.option.changes_quality(space.base)
+    ]
+    for one in found.front[1:]:
         rent, latency = space.rent(one.option), one.values[name]
         assert latency is not None
-        for other in met:
+        for other in own:
             value = other.values[name]
             assert value is not None
             assert not (space.rent(other.option) <= rent and value < latency)
     rents = [space.rent(one.option) for one in found.front]
     assert rents == sorted(set(rents))
+
+
+def test_more_replicas_may_be_worse_and_one_is_found_all_the_same() -> None:
+    """A session costs less on one GPU than on eight."""
+    found = plan(
+        TRACE, ("cost/session < $0.02",), sources=BASE, vary=("gpu=h100",), trials=0, samples=0
+    )
+    assert found.best.option.num_gpus == 1
 
 
 def test_the_capacity_is_where_objectives_begin_to_fail(found: Plan) -> None:

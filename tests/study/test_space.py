@@ -88,7 +88,7 @@ def test_platforms_come_cheapest_first() -> None:
         ({"vary": ["agents.num_agents=3"]}, "unknown choice of --vary 'agents.num_agents'"),
         ({"vary": ["engine.max_num_seqs=0"]}, "expected an integer >= 1"),
         ({"vary": ["gpu"]}, "expected NAME=A,B"),
-        ({"budget": 0.1}, "the cheapest to rent is 1x rtx4090"),
+        ({"budget": 0.1}, "the cheapest GPU to rent is rtx4090 at"),
     ],
 )
 def test_what_cannot_be_chosen_is_one_line(more: dict[str, object], message: str) -> None:

@@ -174,7 +174,7 @@ def compare(
         outcomes.append(evaluate(trace, one, found, prices=prices, samples=samples, progress=tick))
     if all(outcome.failure for outcome in outcomes):
         first = outcomes[0]
-        rest = f"; nor can the other {len(outcomes) - 1}" if len(outcomes) > 1 else ""
+        rest = "; nor can any of the others" if len(outcomes) > 1 else ""
         raise ConfigError(f"{first.variant.name}: {first.failure}{rest}")
     return Comparison(found, tuple(outcomes), samples)
 

@@ -62,9 +62,10 @@ def _best(comparison: Comparison, figure: Figure) -> str:
     if equal:
         text += f"; {listed(equal)} {_are(equal)} equal within the model's error"
     low, high = min(known), max(known)
-    if low > 0 and high / low >= 1.005:
-        worst = high if figure.better == "lower" else low
-        name = names[[cell.value for cell in cells].index(worst)]
+    worst = high if figure.better == "lower" else low
+    last = [cell.value for cell in cells].index(worst)
+    if low > 0 and high / low >= 1.005 and not cells[last].is_equal:
+        name = names[last]
         text += f"; {name} has {said(worst, figure)}, {significant(high / low)} times"
         text += " as much" if figure.better == "lower" else " less"
     return f"{text}."
@@ -112,7 +113,9 @@ def _shown(cell: Cell, factor: float) -> tuple[str, str]:
     if cell.interval is not None and cell.interval.high > cell.interval.low:
         half = math.sqrt(cell.interval.high / cell.interval.low) - 1
         below = f"±{100 * half:.0f} % " if half >= 0.005 else ""
-    return f"{significant(cell.value * factor)}{mark}", below
+    value = cell.value * factor
+    shown = f"{value:.3g}" if 0 < value < 0.1 else significant(value)
+    return f"{shown}{mark}", below
 
 
 def _legend(comparison: Comparison) -> str:

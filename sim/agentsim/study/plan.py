@@ -109,8 +109,7 @@ class Plan:
             missed = f"{miss(near, self.objectives)} with {near.option.name()}"
             return f"{missed}; more would be dearer" if self._could_grow(near) else missed
         if tried:
-            near = min(tried, key=lambda one: one.nearness(self.objectives))
-            return f"{miss(near, self.objectives)} even with {near.option.name()}"
+            return f"dearer: at least {dollars(min(self.space.rent(o.option) for o in tried))}/h"
         unfit = [why for platform, why in self.unfit.items() if platform.gpu == gpu]
         prices = [why for why in unfit if why.startswith("price")]
         beyond = ", above the budget" if prices and self.space.budget is not None else ""

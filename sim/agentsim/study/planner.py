@@ -117,14 +117,31 @@ class Planner:
         return best, None
 
     def front(self) -> tuple[Tried, ...]:
-        """Options that keep the objectives and that no other beats in both rent and latency."""
-        front: list[Tried] = []
+        """The answer, and what costs more and answers sooner than all that costs less.
+
+        Other weights or KV formats than the user's own stand there only where these GPUs were not
+        met with his.
+        """
+        met = self.found.met()
+        own = {
+            (one.option.platform.gpu, one.option.num_gpus)
+            for one in met
+            if not one.option.changes_quality(self._space.base)
+        }
         by_rent = sorted(
-            self.found.met(),
+            (
+                one
+                for one in met[1:]
+                if not one.option.changes_quality(self._space.base)
+                or (one.option.platform.gpu, one.option.num_gpus) not in own
+            ),
             key=lambda one: (self._space.rent(one.option), self._latency_of(one)),
         )
+        front = [met[0]]
         for one in by_rent:
-            if not front or self._latency_of(one) < self._latency_of(front[-1]):
+            if self._space.rent(one.option) > self._space.rent(front[-1].option) and (
+                self._latency_of(one) < self._latency_of(front[-1])
+            ):
                 front.append(one)
         return tuple(front)
 
@@ -183,7 +200,7 @@ class Planner:
         best = min(whole, key=lambda one: one.nearness(self._task.objectives))
         rent = dollars(self._space.rent(best.option))
         missed = [
-            f"{one.text} is {_shown(best, one)}"
+            f"{one.figure.label} is {_shown(best, one)} ({one.text})"
             for one in self._task.objectives
             if not one.is_met(best.values.get(one.figure.name))
         ]
@@ -192,13 +209,13 @@ class Planner:
         return (
             f"no option{within} keeps all objectives; nearest is {best.option.name()} at {rent}/h, "
             f"where {' and '.join(missed)}; {binding.text!r} binds: loosen it"
-            f"{self._beyond_budget()}"
+            f"{self._beyond_budget(binding)}"
         )
 
-    def _beyond_budget(self) -> str:
-        """What would do if there were no budget."""
+    def _beyond_budget(self, binding: Objective) -> str:
+        """What would do if there were no budget; more GPUs help against time, not against money."""
         if self._space.budget is None:
-            return ", or raise --max-gpus"
+            return ", or raise --max-gpus" if binding.figure.unit in ("s", "token/s") else ""
         space = dataclasses.replace(self._space, budget=None)
         search = Search(
             space,

@@ -1,10 +1,11 @@
 """The search of a plan, by optuna: coarse choices first, then fine ones.
 
-`Search.coarse` goes through the platforms (GPU, weights, tensor parallelism), cheapest first, and
-asks of each for the fewest replicas that keep the objectives and are cheaper than what was found
-before. `Search.fine` then lets a multi-objective tree-structured Parzen estimator choose platform,
-replicas, routing and settings, with the objectives as constraints; it knows all coarse trials. What
-has been tried is not run again, and a run ends when an objective is lost (`watch`).
+`Search.coarse` goes through everything on the engine's plain settings (GPU, weights, tensor
+parallelism, replicas), the cheapest first, until one keeps the objectives: so nothing cheaper on
+these settings is passed over, whether more replicas are better or not. `Search.fine` then lets a
+multi-objective tree-structured Parzen estimator choose platform, replicas, routing and settings,
+with the objectives as constraints; it knows all coarse trials. What has been tried is not run
+again, and a run ends when an objective is lost (`watch`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agentsim.errors import ConfigError, DoesNotFit
@@ -35,34 +35,6 @@ _PATIENCE = 4
 Try = Callable[[Sequence[Option]], list[Tried]]
 #: Called after each batch: options tried, options in all as far as known, the cheapest that is met.
 Told = Callable[[int, int, "Tried | None"], None]
-
-
-@dataclass(slots=True)
-class _Bisection:
-    """How many replicas of a platform: none of `counts[:low]` is met, `counts[high]` is."""
-
-    platform: Platform
-    counts: list[int]
-    low: int
-    high: int
-
-    def next_count(self) -> int | None:
-        if self.high == len(self.counts):
-            return self.counts[-1]
-        if self.low >= self.high:
-            return None
-        return self.counts[(self.low + self.high) // 2]
-
-    def learn(self, count: int, *, is_met: bool) -> bool:
-        """Narrow down; whether there is more to ask."""
-        at = self.counts.index(count)
-        if not is_met and self.high == len(self.counts):
-            return False  # not even with all that may be rented
-        if is_met:
-            self.high = at
-        else:
-            self.low = at + 1
-        return self.low < self.high
 
 
 class Search:
@@ -103,7 +75,6 @@ class Search:
         self._try_all = try_all
         self._told = told
         self._expected = 0
-        self._dearer: dict[str, Platform] = {}
 
     def best(self) -> Tried | None:
         """The cheapest option that keeps the objectives.
@@ -141,28 +112,42 @@ class Search:
         return [self.tried[option] for option in options]
 
     def coarse(self) -> None:
-        """The fewest replicas of each platform, cheapest platforms first.
+        """Everything on the plain settings, from the cheapest on, until nothing can be cheaper.
 
-        At the end one replica of each GPU that is dearer than the best: it may answer sooner.
+        Then one replica of each GPU that was not asked, since it is dearer: it may answer sooner.
         """
-        fitting = [platform for platform in self.space.platforms() if self._fits(platform)]
-        self._expected = 2 * len(fitting)
-        for start in range(0, len(fitting), BATCH):
-            asked = [self._bisection(one) for one in fitting[start : start + BATCH]]
-            open_ones = [one for one in asked if one is not None]
-            while open_ones:
-                counts = [(one, one.next_count()) for one in open_ones]
-                wanted = [(one, count) for one, count in counts if count is not None]
-                found = self.run([self.space.option(one.platform, n) for one, n in wanted])
-                open_ones = [
-                    one
-                    for (one, count), tried in zip(wanted, found, strict=True)
-                    if one.learn(count, is_met=tried.is_met(self._objectives))
-                ]
+        options = self._plain_options()
+        self._expected = len(options)
+        for start in range(0, len(options), BATCH):
+            best = self.best()
+            limit = math.inf if best is None else self.space.rent(best.option)
+            batch = [one for one in options[start : start + BATCH] if self.space.rent(one) <= limit]
+            if not batch:
+                break
+            self.run(batch)
+        asked = {option.platform.gpu for option in self.tried}
+        others: dict[str, Option] = {}
+        for option in options:
+            if option.platform.gpu not in asked and option.replicas == 1:
+                kept = others.setdefault(option.platform.gpu, option)
+                if kept.changes_quality(self.space.base) > option.changes_quality(self.space.base):
+                    others[option.platform.gpu] = option
+        self.run(list(others.values()))
 
-        known = {option.platform.gpu for option in self.tried}
-        others = [one for gpu, one in self._dearer.items() if gpu not in known]
-        self.run([self.space.option(one) for one in others])
+    def _plain_options(self) -> list[Option]:
+        """What may be rented and fits, cheapest first, of equals the user's own formats first."""
+        options = []
+        for platform in self.space.platforms():
+            counts = self.space.counts(platform)
+            if not counts:
+                self.unfit[platform] = self.space.why_none(platform)
+            elif self._fits(platform):
+                options += [self.space.option(platform, number) for number in counts]
+        base = self.space.base
+        return sorted(
+            options,
+            key=lambda o: (round(self.space.rent(o), 9), o.changes_quality(base), o.num_gpus),
+        )
 
     def _fits(self, platform: Platform) -> bool:
         try:
@@ -171,20 +156,6 @@ class Search:
             self.unfit[platform] = str(error)
             return False
         return True
-
-    def _bisection(self, platform: Platform) -> _Bisection | None:
-        """What to ask of a platform, given what was found; None: nothing could be gained."""
-        affordable = self.space.counts(platform)
-        best = self.best()
-        limit = math.inf if best is None else self.space.rent(best.option)
-        rents = {n: self.space.rent(self.space.option(platform, n)) for n in (1, *affordable)}
-        counts = [number for number in affordable if rents[number] < limit]
-        if not counts:
-            self.unfit[platform] = f"price: at least ${rents[1]:.2f}/h"
-            if affordable:
-                self._dearer.setdefault(platform.gpu, platform)
-            return None
-        return _Bisection(platform, counts, 0, len(counts))
 
     def fine(self, trials: int, seed: int = 0) -> None:
         """So many options more, chosen by optuna."""

@@ -163,6 +163,13 @@ class Space:
             and (self.budget is None or number * gpus * usd <= self.budget)
         ]
 
+    def why_none(self, platform: Platform) -> str:
+        """Why not even the fewest replicas of a platform may be rented."""
+        least = min(self.choices["cluster.replicas"]) * platform.tensor_parallel_size
+        if least > self.max_gpus:
+            return f"needs {least} GPUs: --max-gpus is {self.max_gpus}"
+        return f"price: at least ${least * self.rents[platform.gpu]:.2f}/h"
+
     def fine(self) -> dict[str, tuple[Any, ...]]:
         """The choices that leave the machine as it is."""
         return {name: values for name, values in self.choices.items() if name not in COARSE}
@@ -245,10 +252,10 @@ def default_space(
             without[gpu] = "no price: a --price-table can state one"
     space = Space(config, rents, choices, max_gpus, budget, without, tuple(taken_back))
     if budget is not None and not any(space.counts(one) for one in space.platforms()):
-        least = min(space.platforms(), key=lambda one: space.rent(space.option(one)))
+        least = min(space.rents, key=lambda gpu: space.rents[gpu])
         raise ConfigError(
-            f"--budget ${budget:g}/h: the cheapest to rent is {space.option(least).name()} at "
-            f"${space.rent(space.option(least)):.2f}/h"
+            f"--budget ${budget:g}/h: the cheapest GPU to rent is {least} at "
+            f"${space.rents[least]:.2f}/h"
         )
     return space
 

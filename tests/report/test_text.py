@@ -104,7 +104,8 @@ def test_the_headline_names_what_the_gpu_did_largest_first_and_leaves_out_what_i
     made = run(calls, [step(0, 1, prefill_tokens=1), step(1, 400)], [session("s", 0, 400)])
     assert headline(made, summarize(made)).endswith("The GPU decodes 99.8 % of that time.")
     assert headline(full(), summarize(full())).endswith(
-        "The GPU decodes 35.0 % of that time, waits for tools 35.0 % and prefills 30.0 %."
+        "The GPU decodes 35.0 % of that time, prefills 30.0 %, waits for tools 30.0 % and is idle "
+        "5.0 %."
     )
 
 

@@ -114,6 +114,17 @@ def found_variants(found: object) -> list[Variant]:
     return [one.variant for one in found.outcomes]  # type: ignore[attr-defined]
 
 
+def test_what_a_run_leaves_out_is_told() -> None:
+    """Of all alike, or of whom."""
+    variants = vary(["engine.max_model_len=1000,4096"], Sources(sets=("agents.too_long=skip",)))
+    found = compare(agents(2), variants, ["runtime"], samples=0)
+    assert found.outcomes[0].notes
+    assert not found.outcomes[1].notes
+    text = " ".join(comparison_text(found).split())
+    assert "Note: " in text
+    assert "(max_model_len=1000)." in text
+
+
 def test_names_are_short_where_settings_stand_in_tables() -> None:
     assert short_name("vllm --max-num-seqs 4") == "vllm --max-num-seqs 4"
     assert short_name("agents.arrival=poisson:0.5 gpu=l4") == "arrival=poisson:0.5 gpu=l4"

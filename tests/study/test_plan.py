@@ -142,6 +142,19 @@ def test_json_is_what_its_schema_says(found: Plan) -> None:
     assert len(document["options"]) == len(found.tried) == len(found.frame())
 
 
+def test_the_answer_comes_with_its_command_and_what_it_leaves_out() -> None:
+    sources = Sources(sets=("agents.too_long=skip", "engine.max_model_len=4000"))
+    found = plan(
+        TRACE, ("p95 ttft < 9s",), sources=sources, vary=("gpu=h100",), trials=0, samples=0
+    )
+    text = plan_text(found)
+    assert "agentsim replay TRACE --gpu h100 --model" in text
+    assert "Note: " in text
+    document = json.loads(plan_json(found))
+    assert document["notes"]
+    assert "--set engine.max_model_len=4000" in document["replay"]
+
+
 def test_the_text_fits_a_screen_and_begins_with_the_answer(found: Plan) -> None:
     text = plan_text(found)
     assert text.startswith(found.best.option.name())

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsim.errors import ConfigError
-from agentsim.study.variants import Sources, combinations, read_variant, split_outside, vary
+from agentsim.study.variants import (
+    Sources,
+    as_options,
+    combinations,
+    read_variant,
+    split_outside,
+    vary,
+)
 
 
 def test_settings_are_laid_over_those_of_all() -> None:
@@ -90,3 +97,26 @@ def test_a_setting_is_varied_once() -> None:
 def test_what_was_joined_is_split_again(values: list[list[int]]) -> None:
     """Lists are values, however deep their commas."""
     assert split_outside(",".join(map(str, values)), ",") == [str(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        (),
+        ("gpu=h100", "model=qwen2.5-14b", "engine.max_num_seqs=8", "agents.num_agents=4"),
+        ("engine.cudagraph_capture_sizes=[1, 2, 4]", "engine.enable_prefix_caching=false"),
+        ("cluster.replicas=2", "cluster.routing=prefix-hash", "agents.arrival=poisson:0.5"),
+    ],
+)
+def test_a_configuration_as_options_is_the_same_configuration(sets: tuple[str, ...]) -> None:
+    import shlex
+
+    from agentsim.cli.replay import replay_command
+    from agentsim.cli.settings import configure
+
+    config, _ = Sources(sets=sets).read()
+    words = shlex.split(as_options(config))
+    params = replay_command.make_context("replay", ["TRACE", *words]).params
+    names = ("gpu", "model", "config_file", "sets", "vllm_args", "preset", "profile")
+    given = {name: value for name, value in params.items() if name in names or "__" in name}
+    assert configure(**given, seed=params["seed"])[0] == config

@@ -109,7 +109,8 @@ def headline(run: Run, summary: Summary) -> str:
         "decodes": gpu.decode_s,
         "prefills": gpu.prefill_s,
         "recomputes": gpu.recomputation_s,
-        "is idle": gpu.idle_s,
+        "waits for tools": gpu.idle_tools_s,
+        "is idle": gpu.idle_s - gpu.idle_tools_s,
     }
     shares = {verb: seconds / gpu.total_s for verb, seconds in spent.items() if gpu.total_s}
     order = sorted(shares, key=lambda verb: -shares[verb])
@@ -118,8 +119,6 @@ def headline(run: Run, summary: Summary) -> str:
         return first
     said[0] += " of that time"
     listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
-    if (gpu.idle_tools_share or 0) > 0.5:
-        listed = listed.replace("is idle", "waits for tools")
     return f"{first} The GPU {listed}."
 
 

@@ -36,13 +36,17 @@ class CellRow(msgspec.Struct, frozen=True):
 
 
 class VariantRow(msgspec.Struct, frozen=True):
-    """One configuration: all its settings, and its figures by name; none where it cannot run."""
+    """One configuration: all its settings, and its figures by name; none where it cannot run.
+
+    `notes`: what its run left out or changed, with how many calls that touched.
+    """
 
     name: str
     config: dict[str, Any]
     failure: str | None
     num_gpus: int
     figures: dict[str, CellRow]
+    notes: dict[str, int]
 
 
 class ComparisonDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +77,7 @@ def comparison_document(comparison: Comparison) -> ComparisonDocument:
                 config=to_plain(outcome.variant.config),
                 failure=outcome.failure,
                 num_gpus=outcome.num_gpus,
+                notes=outcome.notes,
                 figures={}
                 if outcome.failure
                 else {

@@ -34,8 +34,22 @@ def comparison_text(comparison: Comparison, *, colour: bool = False) -> str:
     parts += [_filled(f"{one.variant.name}: cannot run: {one.failure}") for one in failed]
     if failed:
         parts.append("")
+    parts += [_filled(f"Note: {note}.") for note in comparison_notes(comparison)]
     parts.append(_filled(_legend(comparison)))
     return "\n".join(parts) + "\n"
+
+
+def comparison_notes(comparison: Comparison) -> list[str]:
+    """What runs left out or changed: of all alike, or of some by name."""
+    found: dict[str, list[str]] = {}
+    ran = [outcome for outcome in comparison.outcomes if not outcome.failure]
+    for outcome in ran:
+        for note, number in sorted(outcome.notes.items()):
+            found.setdefault(f"{note}: {number:,}", []).append(short_name(outcome.variant.name))
+    return [
+        note if len(names) == len(ran) else f"{note} ({listed(names)})"
+        for note, names in found.items()
+    ]
 
 
 def headline(comparison: Comparison) -> str:

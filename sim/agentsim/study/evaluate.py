@@ -8,7 +8,7 @@ from typing import Any
 
 from agentsim.billing import Terms, bill_of, read_terms
 from agentsim.domain.config import Config
-from agentsim.domain.records import Served
+from agentsim.domain.records import Run, Served
 from agentsim.domain.trace import Trace
 from agentsim.errors import ConfigError, DoesNotFit, TraceError
 from agentsim.machine.system import System, build_system
@@ -38,6 +38,8 @@ class Outcome:
         Whose profile its uncertain factors come from.
     num_gpus : int
         Rented, of all replicas.
+    notes : dict of str to int
+        What the run left out or changed, with how many calls it touched.
     facts : dict
         Of the run, without its arrays; ``kv_tokens`` is what the KV cache holds.
     """
@@ -48,6 +50,7 @@ class Outcome:
     failure: str | None = None
     gpu: str = ""
     num_gpus: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -92,7 +95,7 @@ def evaluate(
     try:
         system = build_system(variant.config, variant.assumptions)
         terms = read_terms(system.gpu, **{"apis": ("none",), **(prices or {})})
-        values, facts = _measure(
+        values, run = _measure(
             trace, variant.config, system, figures, terms=terms, tick=part(0), watch=watch
         )
         sampled = [
@@ -109,7 +112,8 @@ def evaluate(
         tuple(sampled),
         gpu=system.gpu.name,
         num_gpus=variant.config.cluster.replicas * system.engine.tensor_parallel_size,
-        facts={**facts, "kv_tokens": system.capacity.num_tokens},
+        notes=run.notes,
+        facts={**plain_facts(run.facts), "kv_tokens": system.capacity.num_tokens},
     )
 
 
@@ -129,8 +133,8 @@ def _measure(
     terms: Terms,
     tick: Progress | None,
     watch: Callable[[Served], None] | None = None,
-) -> tuple[Values, dict[str, Any]]:
+) -> tuple[Values, Run]:
     run = simulate(trace, config, system=system, progress=tick, watch=watch)
     bill = bill_of(run, fit_trace(trace, config, system), terms, system.cost.parts)
     measured = Measured(run, bill)
-    return {figure.name: figure.of(measured) for figure in figures}, plain_facts(run.facts)
+    return {figure.name: figure.of(measured) for figure in figures}, run

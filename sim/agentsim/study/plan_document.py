@@ -11,6 +11,7 @@ from agentsim.report.document import package_version
 from agentsim.report.figures import Interval
 from agentsim.study.objectives import all_met
 from agentsim.study.plan import Plan
+from agentsim.study.plan_text import replay_line
 from agentsim.study.planner import miss
 from agentsim.study.space import Option, platform_name
 from agentsim.study.tables import json_text
@@ -97,7 +98,8 @@ class PlanDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``agentsim plan --json`` prints.
 
     `rejected` gives a reason for each GPU but the answer's; `not_tried` one for each platform (GPU,
-    weights, tensor parallelism) that was not simulated. `sure_answer` keeps the objectives under
+    weights, tensor parallelism) that was not simulated. `notes`: what the answer's run left out;
+    `replay`: the command that simulates it again. `sure_answer` keeps the objectives under
     all `samples` parameter sets, `kept_in_samples` counts those under which `answer` does.
     """
 
@@ -119,6 +121,8 @@ class PlanDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     break_even: list[EvenRow]
     rejected: dict[str, str]
     not_tried: dict[str, str]
+    notes: dict[str, int]
+    replay: str
     prices: dict[str, float]
 
 
@@ -174,6 +178,8 @@ def plan_document(plan: Plan) -> PlanDocument:
             for one in plan.even
         ],
         rejected=plan.rejected(),
+        notes=plan.best.notes,
+        replay=replay_line(plan),
         not_tried={platform_name(one): why for one, why in plan.unfit.items()},
         prices=plan.space.rents,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from agentsim.report.durations import count, dollars, percent, significant
@@ -14,6 +14,7 @@ from agentsim.study.figures import Figure, Values
 from agentsim.study.moves import Move
 from agentsim.study.objectives import all_met
 from agentsim.study.plan import Plan
+from agentsim.study.variants import as_options
 from agentsim.study.words import listed, said
 from agentsim.uncertainty import LEVEL, interval
 
@@ -29,7 +30,7 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
     """The plan as lines of at most 80 columns."""
     parts = [_filled(headline(plan)), "", on_screen(_objectives(plan), colour=colour)]
     parts += [_filled(line) for line in certainty(plan)]
-    parts += ["", on_screen(_front(plan), colour=colour)]
+    parts += [replay_lines(plan), "", on_screen(_front(plan), colour=colour)]
     if plan.capacity is not None:
         parts += [_filled(capacity_line(plan.capacity))]
         parts += [on_screen(_curve(plan, plan.capacity), colour=colour)]
@@ -39,6 +40,18 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
     parts += ["", on_screen(_rejected(plan), colour=colour)]
     parts += [_filled(f"{note}.") for note in (*cautions(plan), _prices(plan))]
     return "\n".join(parts) + "\n"
+
+
+def replay_line(plan: Plan) -> str:
+    """The command that simulates the answer again."""
+    return f"agentsim replay TRACE {as_options(plan.best.option.config(plan.space.base))}"
+
+
+def replay_lines(plan: Plan) -> str:
+    """The same in lines that a shell takes as one."""
+    lines = wrap(replay_line(plan), WIDTH - 2, subsequent_indent="    ", break_long_words=False,
+                 break_on_hyphens=False)  # fmt: skip
+    return "\n" + " \\\n".join(lines)
 
 
 def headline(plan: Plan) -> str:
@@ -165,7 +178,7 @@ def _rejected(plan: Plan) -> Table:
 
 def cautions(plan: Plan) -> list[str]:
     """What a reader must know to decide by the plan."""
-    found = []
+    found = [f"Note: {note}: {number:,}" for note, number in sorted(plan.best.notes.items())]
     base = plan.space.base
     shown = {one.option.platform.model for one in (plan.best, *plan.front)} - {base.model}
     if shown:

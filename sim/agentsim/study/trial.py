@@ -52,6 +52,8 @@ class Tried:
         Text of the objective that it missed for certain when it was ended.
     lost_share : float
         Of the calls answered until then.
+    notes : dict of str to int
+        What its run left out or changed, with how many calls it touched.
     sampled : tuple of dict
         Its figures under other parameter sets, where they were asked for.
     """
@@ -61,6 +63,7 @@ class Tried:
     failure: str | None = None
     lost: str | None = None
     lost_share: float = 0.0
+    notes: dict[str, int] = field(default_factory=dict)
     sampled: tuple[Values, ...] = ()
 
     def is_met(self, objectives: tuple[Objective, ...]) -> bool:
@@ -105,7 +108,9 @@ def _tried(task: Task, option: Option, *, watched: bool, samples: int = 0) -> Tr
         )
     except Lost as lost:
         return Tried(option, lost=lost.objective.text, lost_share=lost.share)
-    return Tried(option, outcome.values, outcome.failure, sampled=outcome.sampled)
+    return Tried(
+        option, outcome.values, outcome.failure, notes=outcome.notes, sampled=outcome.sampled
+    )
 
 
 def try_sampled(task: Task, option: Option, samples: int) -> Tried:

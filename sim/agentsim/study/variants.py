@@ -173,6 +173,29 @@ def vary(varied: Sequence[str], base: Sources) -> list[Variant]:
     return [variant(" ".join(sets), base.with_sets(sets)) for sets in combinations(varied)]
 
 
+def as_options(config: Config) -> str:
+    """The options of `agentsim replay` that give this configuration."""
+    named = {"gpu": "--gpu", "model": "--model", "profile": "--profile", "seed": "--seed",
+             "agents.num_agents": "--agents", "cluster.replicas": "--replicas",
+             "cluster.routing": "--routing"}  # fmt: skip
+    flat, default = flat_settings(config), flat_settings(Config())
+    words = []
+    for name, value in flat.items():
+        if value == default[name] and name not in ("gpu", "model"):
+            continue
+        option = named.get(name)
+        words += [option, str(value)] if option else ["--set", f"{name}={_toml(value)}"]
+    return shlex.join(words)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return str(value)
+
+
 def flat_settings(config: Config) -> dict[str, Any]:
     """All settings by dotted name."""
     return flatten(to_plain(config))

@@ -16,6 +16,7 @@ from agentsim.report.durations import count, percent, significant, unit_for
 from agentsim.report.layout import WIDTH, on_screen, plain_table
 from agentsim.study.bounds import Bound
 from agentsim.study.explanation import Explanation, MechanismEffect
+from agentsim.study.words import short_name
 
 #: Columns of the bars on the screen.
 _LEAST_BAR, _MOST_BAR = 8, 26
@@ -76,8 +77,9 @@ def rows_of(found: Explanation) -> Iterator[Row]:
 
 
 def short(text: str, most: int) -> str:
-    """A text of at most so many characters."""
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+    """The end of a text, where configurations differ, in at most so many characters."""
+    text = short_name(text)
+    return text if len(text) <= most else f"...{text[3 - most :]}"
 
 
 def explanation_text(found: Explanation, *, ascii_only: bool = False) -> str:

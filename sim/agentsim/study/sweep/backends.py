@@ -7,9 +7,7 @@ those whose process died, which says nothing about most of them.
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -17,13 +15,12 @@ from typing import Protocol
 
 from agentsim.study.sweep.points import Point
 from agentsim.study.sweep.work import Done, Work
+from agentsim.study.workers import belong_to
 
 Points = tuple[Point, ...]
 
 #: Handfuls handed out for each process, so that none waits for the next.
 _AHEAD = 3
-#: Seconds between two looks of a process at whether the sweep still lives.
-_WATCH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ class Processes:
                 return_as="generator_unordered",
                 batch_size=1,
                 pre_dispatch=_AHEAD * self.jobs,
-                initializer=_belong_to,
+                initializer=belong_to,
                 initargs=(os.getpid(),),
             )
             try:
@@ -138,18 +135,3 @@ class _Flight:
 
 def _in_process(work: Work, points: Points) -> tuple[int, list[Done]]:
     return points[0].number, work(points)
-
-
-def _belong_to(parent: int) -> None:
-    """Leave Ctrl-C to the sweep's process, and end this one when that is gone.
-
-    Joblib's processes outlive a parent that was killed, by five minutes.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

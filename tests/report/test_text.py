@@ -154,3 +154,12 @@ def test_a_small_share_never_reads_as_nothing() -> None:
         ">99.9 %",
         "100 %",
     ]
+
+
+def test_a_run_that_is_mostly_empty_says_why() -> None:
+    """Two sessions an hour apart, as their trace has it."""
+    calls = [request(f"s{n}", "a", (at, at, at + 1, at + 2)) for n, at in enumerate((0, 3600))]
+    steps = [step(at, at + 2) for at in (0, 3600)]
+    made = run(calls, steps, [session("s0", 0, 2), session("s1", 3600, 3602)])
+    assert "mostly nobody is there" in to_text(made, summarize(made))
+    assert "mostly nobody is there" not in to_text(full(), summarize(full()))

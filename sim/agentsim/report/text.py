@@ -49,6 +49,8 @@ _ALWAYS = ("queue", "prefill", "decode", "overhead", "tool waits")
 _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E", "session": "session"}
 #: Least share of the time that the headline mentions.
 _WORTH_SAYING = 0.005
+#: From this share of time without any agent on, a note says why.
+_EMPTY = 0.5
 #: Assumptions named on the screen; `--assumptions` lists all.
 _NAMED = 2
 
@@ -238,6 +240,12 @@ def _lines(run: Run, summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Assumed", _assumed(run, summary)
     for note, number in sorted(run.notes.items()):
         yield "Note", f"{note}: {number:,}"
+    is_open = run.config.get("agents", {}).get("num_agents") is None
+    if is_open and summary.gpu.idle_nobody_s > _EMPTY * summary.gpu.total_s:
+        yield (
+            "Note",
+            "mostly nobody is there: sessions start when the trace says; --agents N: N at once",
+        )
 
 
 def _interval_lines(sure: Intervals) -> Iterator[tuple[str, str]]:

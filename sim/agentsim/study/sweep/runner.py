@@ -128,7 +128,7 @@ def work_of(plan: Plan) -> Work:
     """What the runs of a plan have in common."""
     return Work(
         sources=plan.sources,
-        traces=tuple(FromFile(source.path, source.digest) for source in plan.sources),
+        traces=tuple(FromFile(source.path.absolute(), source.digest) for source in plan.sources),
         figures=tuple(figure.label for figure in plan.spec.figures),
         samples=plan.spec.samples,
         prices=plan.spec.prices,

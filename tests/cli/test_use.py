@@ -137,3 +137,19 @@ def test_an_interrupt_ends_by_130_with_a_clear_line(
     assert (result.exit_code, result.stdout) == (130, "")
     assert "interrupted; nothing was written" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--gpu", "l4", "--set", "gpu=h100"], "--gpu l4 and --set gpu=h100: choose one"),
+        (
+            ["--agents", "4", "--set", "agents.num_agents=8"],
+            "--agents 4 and --set agents.num_agents=8: choose one",
+        ),
+    ],
+)
+def test_an_option_and_a_setting_that_contradict_it_are_refused(
+    args: list[str], message: str
+) -> None:
+    assert fails("replay", "traces/itbench-sre.jsonl", *args) == message

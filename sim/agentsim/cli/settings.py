@@ -88,6 +88,14 @@ def sources_of(
     from agentsim.study.variants import Sources
 
     short = [f"{k.replace('__', '.')}={v}" for k, v in shorthands.items() if v is not None]
+    named = {"gpu": ("--gpu", gpu), "model": ("--model", model), "profile": ("--profile", profile)}
+    for option, setting, *_ in _SHORTHANDS:
+        named[setting] = (option, shorthands.get(setting.replace(".", "__")))
+    for text in sets:
+        setting, _, value = (part.strip() for part in text.partition("="))
+        option, given = named.get(setting, ("", None))
+        if given is not None and given != value:
+            raise ConfigError(f"{option} {given} and --set {setting}={value}: choose one")
     return Sources(
         path=Path(config_file) if config_file is not None else None,
         sets=(*sets, *short),

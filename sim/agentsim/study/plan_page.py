@@ -24,6 +24,7 @@ from agentsim.study.plan_text import (
     even_line,
     headline,
     move_text,
+    replay_line,
 )
 from agentsim.study.planner import miss
 from agentsim.study.trial import Tried
@@ -118,8 +119,9 @@ def _sections(plan: Plan, prices: Prices) -> Iterator[Section]:
         ("GPU", "why not"), rows, caption="GPUs not chosen", words=(0, 1), is_titled=False
     )
     yield Section("Not chosen", (listed,))
-    if told := cautions(plan):
-        yield Section("Before you decide", (bullets([f"{line}." for line in told]),))
+    told = [f"{line}." for line in cautions(plan)]
+    told.append(f"The answer, simulated again: {replay_line(plan)}")
+    yield Section("Before you decide", (bullets(told),))
     yield Section("Every option tried", (folded(f"{len(plan.tried):,} options", _options(plan)),))
     yield Section("Prices", (_prices(plan, prices),))
     config = plan.best.option.config(plan.space.base)
@@ -138,14 +140,13 @@ def _pareto_about(plan: Plan) -> str:
 
 
 def _front(plan: Plan) -> Html:
-    heads = ("option", "$/h", plan.latency.label, "cost/session", "GPUs")
+    heads = ("option", "$/h", plan.latency.label, "cost/session")
     rows = [
         (
             one.option.name(),
             Cell(dollars(plan.space.rent(one.option)), plan.space.rent(one.option)),
             _value(one, plan),
             dollars(one.values.get("session_usd") or 0.0),
-            one.option.num_gpus,
         )
         for one in plan.front
     ]

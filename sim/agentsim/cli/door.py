@@ -83,6 +83,11 @@ class Door(click.Group):
             _fail("interrupted; nothing was written", INTERRUPTED)
         except InvariantBroken as error:
             _fail(_bug_line(error, args), FAILED)
+        except Exception as error:
+            told = _plugin_line(error)
+            if told is None:
+                raise
+            _fail(told, USAGE)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -115,6 +120,26 @@ def _bug_line(error: InvariantBroken, args: Sequence[str] | None) -> str:
     told = shlex.join(sys.argv[1:] if args is None else list(args))
     versions = f"agentsim {package_version()}, Python {platform.python_version()}"
     return f"this is a bug, please report it: {error} [{versions}; arguments: {told}]"
+
+
+def _plugin_line(error: Exception) -> str | None:
+    """Which plug-in raised an error and where, if one did."""
+    import traceback
+    from importlib import metadata
+
+    modules = {
+        point.value.partition(":")[0].strip(): point.name
+        for distribution in metadata.distributions()
+        for point in distribution.entry_points
+        if point.group.startswith("agentsim.")
+    }
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        name = modules.get(frame.f_globals.get("__name__", ""))
+        if name is not None:
+            place = f"{frame.f_code.co_filename}:{line}"
+            text = " ".join(str(error).split())
+            return f"plug-in {name!r}: {place}: {type(error).__name__}: {text}"
+    return None
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -34,21 +34,28 @@ A unit is in the name: `_s` seconds, `_bytes`, `_tokens`. An open default of the
 _SCHEMAS = """# JSON schemas
 
 [`result-schema.json`](../result-schema.json): what `agentsim replay --json` prints;
-[`config-schema.json`](config-schema.json): a file for `--config`. Both are JSON Schema 2020-12,
-made from the code. Below are the objects of a result, the whole first;
+[`compare-schema.json`](compare-schema.json), [`plan-schema.json`](plan-schema.json),
+[`explain-schema.json`](../explain-schema.json), [`score-schema.json`](../score-schema.json): what
+these commands print; [`config-schema.json`](config-schema.json): a file for `--config`. All are
+JSON Schema 2020-12, made from the code. Below are the objects of a result, the whole first;
 [What a result says](../results.md#json) has the definitions of its figures.
 """
 
 
 def pages() -> dict[str, str]:
     """Content by place on the site."""
+    from agentsim.domain.config import Config
     from agentsim.report.document import result_schema
+    from agentsim.study.compare_document import ComparisonDocument
+    from agentsim.study.plan_document import PlanDocument
 
     return {
         "reference/commands.md": commands_page(),
         "reference/settings.md": settings_page(),
         "reference/schemas.md": schemas_page(result_schema()),
-        "reference/config-schema.json": _json(config_schema()),
+        "reference/config-schema.json": _json(schema_of(Config)),
+        "reference/compare-schema.json": _json(schema_of(ComparisonDocument)),
+        "reference/plan-schema.json": _json(schema_of(PlanDocument)),
     }
 
 
@@ -153,11 +160,9 @@ def _kind(kind: Any) -> str:
     return _values(kind)
 
 
-def config_schema() -> dict[str, Any]:
-    """JSON Schema of a configuration file."""
-    from agentsim.domain.config import Config
-
-    schema = msgspec.json.schema(Config)
+def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """JSON Schema of a struct."""
+    schema = msgspec.json.schema(kind)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
 

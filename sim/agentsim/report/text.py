@@ -48,7 +48,7 @@ _ROWS = (
 _ALWAYS = ("queue", "prefill", "decode", "overhead", "tool waits")
 _LATENCIES = {"ttft": "TTFT", "tpot": "TPOT", "itl": "ITL", "e2e": "E2E", "session": "session"}
 #: Least share of the time that the headline mentions.
-_WORTH_SAYING = 0.005
+_WORTH_SAYING = 0.01
 #: From this share of time without any agent on, a note says why.
 _EMPTY = 0.5
 #: Assumptions named on the screen; `--assumptions` lists all.

@@ -45,7 +45,7 @@ JSON Schema 2020-12, made from the code. Below are the objects of a result, the 
 def pages() -> dict[str, str]:
     """Content by place on the site."""
     from agentsim.domain.config import Config
-    from agentsim.report.document import result_schema
+    from agentsim.report.document import result_schema, schema_of
     from agentsim.study.compare_document import ComparisonDocument
     from agentsim.study.plan_document import PlanDocument
 
@@ -158,13 +158,6 @@ def _kind(kind: Any) -> str:
     from agentsim.cli.tables import _values
 
     return _values(kind)
-
-
-def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """JSON Schema of a struct."""
-    schema = msgspec.json.schema(kind)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return schema
 
 
 def schemas_page(schema: Mapping[str, Any]) -> str:

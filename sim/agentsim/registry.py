@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import TypeVar
 
@@ -95,3 +95,20 @@ class Registry(Mapping[str, T]):
                 f"{type(loaded).__name__}, expected a {self._expected.__name__}"
             )
         return loaded
+
+
+def check_parts(kind: str, name: str, made: object, parts: Sequence[str]) -> None:
+    """Refuse an entry, most likely from outside, that lacks a part of its kind.
+
+    Raises
+    ------
+    ConfigError
+        Naming its class and what it lacks.
+    """
+    lacking = [part for part in parts if not hasattr(made, part)]
+    if lacking:
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ConfigError(
+            f"{kind} {name!r}: {type(made).__module__}.{type(made).__name__} has no "
+            f"{', no '.join(lacking)}; {article} {kind} has {', '.join(parts)}"
+        )

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agentsim.domain.block_use import BlockUse
-from agentsim.errors import ConfigError
-from agentsim.registry import Registry
+from agentsim.registry import Registry, check_parts
 
 Rank = tuple[int, ...]
 
@@ -119,12 +118,7 @@ def make_eviction(name: str) -> EvictionOrder:
         If it comes from outside and lacks what an order has.
     """
     order = EVICTIONS[name]()
-    lacking = [part for part in _PARTS if not hasattr(order, part)]
-    if lacking:
-        raise ConfigError(
-            f"eviction order {name!r}: {type(order).__module__}.{type(order).__name__} has no "
-            f"{', no '.join(lacking)}; an eviction order has {', '.join(_PARTS)}"
-        )
+    check_parts("eviction order", name, order, _PARTS)
     return order
 
 

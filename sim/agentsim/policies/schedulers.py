@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from agentsim.errors import ConfigError
-from agentsim.registry import Registry
+from agentsim.registry import Registry, check_parts
 
 Rank = tuple[int, ...]
 
@@ -89,12 +88,7 @@ def make_policy(name: str) -> SchedulingPolicy:
         If it comes from outside and lacks what a scheduler has.
     """
     policy = SCHEDULERS[name]()
-    lacking = [part for part in _PARTS if not hasattr(policy, part)]
-    if lacking:
-        raise ConfigError(
-            f"scheduler {name!r}: {type(policy).__module__}.{type(policy).__name__} has no "
-            f"{', no '.join(lacking)}; a scheduler has {', '.join(_PARTS)}"
-        )
+    check_parts("scheduler", name, policy, _PARTS)
     return policy
 
 

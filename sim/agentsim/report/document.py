@@ -57,7 +57,12 @@ def result_json(run: Run, summary: Summary) -> str:
 
 def result_schema() -> dict[str, Any]:
     """The JSON Schema of `Result`, as published."""
-    schema = msgspec.json.schema(Result)
+    return schema_of(Result)
+
+
+def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema of a document."""
+    schema = msgspec.json.schema(kind)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
 

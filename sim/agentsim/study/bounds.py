@@ -25,12 +25,10 @@ from agentsim.policies.evictions import Belady
 from agentsim.report.metrics import served_total
 from agentsim.simulator import fit_trace, simulate
 from agentsim.study.alone import alone, no_service, run_alone
+from agentsim.study.evaluate import Progress
 from agentsim.study.mechanisms import LAYOUT
 from agentsim.study.toggles import Plan, build, changed_plan
 from agentsim.workload.next_uses import USE_COLUMNS, next_uses
-
-#: Calls done, calls in all, simulated nanoseconds.
-Progress = Callable[[int, int, int], None]
 
 #: Blocks of a KV cache without end.
 _ENDLESS = 1 << 40

@@ -16,7 +16,7 @@ from agentsim.domain.config import Config
 from agentsim.domain.trace import Trace
 from agentsim.errors import ConfigError
 from agentsim.report.figures import Interval
-from agentsim.study.evaluate import Outcome, Progress, evaluate
+from agentsim.study.evaluate import Outcome, Progress, evaluate, part_of
 from agentsim.study.figures import Figure, read_figure
 from agentsim.study.variants import Variant, flat_settings
 from agentsim.uncertainty import LEVEL, default_samples, interval
@@ -170,7 +170,7 @@ def compare(
     samples = default_samples(trace) if samples is None else samples
     outcomes = []
     for number, one in enumerate(configs):
-        tick = _part(progress, number, len(configs))
+        tick = part_of(progress, number, len(configs))
         outcomes.append(evaluate(trace, one, found, prices=prices, samples=samples, progress=tick))
     if all(outcome.failure for outcome in outcomes):
         first = outcomes[0]
@@ -207,10 +207,3 @@ def _check_names(variants: Sequence[Variant]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two configurations are named {twice!r}")
-
-
-def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
-    """Progress of one part as that of all, all parts taken as equally long."""
-    if progress is None:
-        return None
-    return lambda done, calls, now_ns: progress(number * calls + done, parts * calls, now_ns)

@@ -83,24 +83,27 @@ def evaluate(
     UnknownName
         For a GPU, model, policy or price that does not exist.
     """
-
-    def part(number: int) -> Progress | None:
-        """Progress of one run as that of all."""
-        if progress is None:
-            return None
-        return lambda done, calls, now_ns: progress(
-            number * calls + done, (samples + 1) * calls, now_ns
-        )
-
+    runs = 1 + samples
     try:
         system = build_system(variant.config, variant.assumptions)
         terms = read_terms(system.gpu, **{"apis": ("none",), **(prices or {})})
         values, run = _measure(
-            trace, variant.config, system, figures, terms=terms, tick=part(0), watch=watch
+            trace,
+            variant.config,
+            system,
+            figures,
+            terms=terms,
+            tick=part_of(progress, 0, runs),
+            watch=watch,
         )
         sampled = [
             _measure(
-                trace, config, build_system(config), figures, terms=terms, tick=part(number + 1)
+                trace,
+                config,
+                build_system(config),
+                figures,
+                terms=terms,
+                tick=part_of(progress, number + 1, runs),
             )[0]
             for number, config in enumerate(_configs(variant.config, system, samples))
         ]
@@ -115,6 +118,13 @@ def evaluate(
         notes=run.notes,
         facts={**plain_facts(run.facts), "kv_tokens": system.capacity.num_tokens},
     )
+
+
+def part_of(progress: Progress | None, number: int, parts: int) -> Progress | None:
+    """Progress of one part as that of all, all parts taken as equally long."""
+    if progress is None:
+        return None
+    return lambda done, calls, now_ns: progress(number * calls + done, parts * calls, now_ns)
 
 
 def _configs(config: Config, system: System, samples: int) -> list[Config]:

@@ -19,7 +19,8 @@ from agentsim.machine.system import System
 from agentsim.report.document import package_version
 from agentsim.simulator import fit_trace, simulate
 from agentsim.study.attribution import Attribution, coalitions_of, exact, sampled
-from agentsim.study.bounds import Bound, Progress, bounds
+from agentsim.study.bounds import Bound, bounds
+from agentsim.study.evaluate import Progress
 from agentsim.study.explanation import End, Explanation, MechanismEffect, Method, Shown
 from agentsim.study.figures import Figure, Measured
 from agentsim.study.toggles import Plan, Toggle, build, plan_of, toggles_between

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from agentsim.report.document import schema_of
 from agentsim.study.bounds import Bound
 
 
@@ -96,6 +97,4 @@ class Explanation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def explanation_schema() -> dict[str, Any]:
     """The JSON Schema of `Explanation`, as published."""
-    schema = msgspec.json.schema(Explanation)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return schema
+    return schema_of(Explanation)

@@ -15,7 +15,7 @@ from agentsim.study.figures import Figure, read_figure
 from agentsim.study.moves import CHANGES, Move, move
 from agentsim.study.objectives import Objective, all_met, worst
 from agentsim.study.search import Search
-from agentsim.study.space import Option, Space
+from agentsim.study.space import Space
 from agentsim.study.trial import Task, Tried, try_option, try_sampled, try_whole
 from agentsim.study.words import said
 from agentsim.study.workers import Workers
@@ -103,7 +103,7 @@ class Planner:
         if not samples:
             return met[0], None
         self._tell("intervals", 0, 1 + _SURE)
-        (best,) = self._run(_sampled, [(met[0].option, samples)])
+        (best,) = self._run(try_sampled, [(met[0].option, samples)])
         if _always(best, self._task.objectives):
             return best, best
         # with as much room as the answer's own error takes up
@@ -111,7 +111,7 @@ class Planner:
         roomy = [o for o in met[1:] if error * worst(self._task.objectives, o.values)[0] <= 1]
         for number, one in enumerate(roomy[:_SURE]):
             self._tell("intervals", 1 + number, 1 + _SURE)
-            (found,) = self._run(_sampled, [(one.option, samples)])
+            (found,) = self._run(try_sampled, [(one.option, samples)])
             if _always(found, self._task.objectives):
                 return best, found
         return best, None
@@ -256,10 +256,6 @@ def _error(one: Tried, objectives: tuple[Objective, ...]) -> float:
         for values in one.sampled
     ]
     return max(found)
-
-
-def _sampled(task: Task, what: tuple[Option, int]) -> Tried:
-    return try_sampled(task, *what)
 
 
 def _apart(found: Sequence[Tried]) -> list[Tried]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from agentsim.report.document import schema_of
 from agentsim.report.figures import Quantiles
 from agentsim.study.outcomes import TaskScores
 
@@ -94,6 +95,4 @@ class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def score_schema() -> dict[str, Any]:
     """The JSON Schema of `Scores`, as published."""
-    schema = msgspec.json.schema(Scores)
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return schema
+    return schema_of(Scores)

@@ -114,7 +114,7 @@ class Search:
     def coarse(self) -> None:
         """Everything on the plain settings, from the cheapest on, until nothing can be cheaper.
 
-        Then one replica of each GPU that was not asked, since it is dearer: it may answer sooner.
+        Then the cheapest of each GPU that was not asked, since it is dearer: it may answer sooner.
         """
         options = self._plain_options()
         self._expected = len(options)
@@ -127,11 +127,9 @@ class Search:
             self.run(batch)
         asked = {option.platform.gpu for option in self.tried}
         others: dict[str, Option] = {}
-        for option in options:
-            if option.platform.gpu not in asked and option.replicas == 1:
-                kept = others.setdefault(option.platform.gpu, option)
-                if kept.changes_quality(self.space.base) > option.changes_quality(self.space.base):
-                    others[option.platform.gpu] = option
+        for option in sorted(options, key=lambda one: one.changes_quality(self.space.base)):
+            if option.platform.gpu not in asked:
+                others.setdefault(option.platform.gpu, option)
         self.run(list(others.values()))
 
     def _plain_options(self) -> list[Option]:

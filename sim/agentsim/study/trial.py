@@ -113,8 +113,9 @@ def _tried(task: Task, option: Option, *, watched: bool, samples: int = 0) -> Tr
     )
 
 
-def try_sampled(task: Task, option: Option, samples: int) -> Tried:
-    """Simulate an option to its end, and again under other parameter sets."""
+def try_sampled(task: Task, what: tuple[Option, int]) -> Tried:
+    """Simulate an option to its end, and again under so many other parameter sets."""
+    option, samples = what
     return _tried(task, option, watched=False, samples=samples)
 
 

@@ -200,3 +200,12 @@ def test_json_names_what_was_not_even_tried() -> None:
     document = json.loads(plan_json(found))
     assert "does not fit" in document["not_tried"]["l4 qwen2.5-14b tp=1"]
     assert document["not_tried"]["h100 qwen2.5-14b tp=1"].startswith("price")
+
+
+def test_dearer_gpus_stand_on_the_front_with_a_given_number_of_replicas() -> None:
+    sources = Sources(sets=(*BASE.sets, "cluster.replicas=2"))
+    found = plan(
+        TRACE, ("p95 ttft < 9min",), sources=sources, vary=("gpu=l4,h100",), trials=0, samples=0
+    )
+    assert {one.option.platform.gpu for one in found.tried} == {"l4", "h100"}
+    assert {one.option.replicas for one in found.tried} == {2}
